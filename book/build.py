@@ -1,0 +1,416 @@
+"""Build the book: run every chapter through papermill, then render the site with Jupyter Book.
+
+Only what changed is run again: a chapter counts as unchanged while its source, t2lib, data/, the
+lock, the parameters and the released files at hand are. The new site is made beside the old one
+and takes its place when it is whole. `_build/` holds everything:
+
+    executed/    the chapters with outputs (`executed-quick/` with --quick); where a chapter fails,
+                 NAME.failed.ipynb shows how far it came
+    source/      what Jupyter Book renders
+    html/        the site
+"""
+
+import argparse
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from pathlib import Path
+from typing import Any
+
+import jupytext
+import yaml
+from tqdm import tqdm
+
+HERE = Path(__file__).resolve().parent
+QUICK_PARAMETERS = {"n_bootstrap": 20}
+THREADS = ["OMP", "OPENBLAS", "MKL", "NUMEXPR", "VECLIB_MAXIMUM"]
+
+
+class BuildError(Exception):
+    """Something the reader of the message has to mend; the site stays as it was."""
+
+
+def say(text: str) -> None:
+    """Tell on standard error, above the progress bar if there is one."""
+    tqdm.write(text, file=sys.stderr)
+    sys.stderr.flush()
+
+
+# ---------------------------------------------------------------------------------- chapters
+
+
+def find_chapters(root: Path) -> list[Path]:
+    """Return every chapter's notebook, after checking that its text pair says the same."""
+    folder = root / "chapters"
+    for alone in {p.with_suffix("") for p in folder.glob("[0-9]*.*")}:
+        for suffix in [".md", ".ipynb"]:
+            if not alone.with_suffix(suffix).is_file():
+                other = alone.with_suffix(".ipynb" if suffix == ".md" else ".md")
+                raise BuildError(
+                    f"chapters/{alone.name}{suffix} is missing: "
+                    f"run jupytext --sync chapters/{other.name}"
+                )
+    chapters = sorted(folder.glob("[0-9]*.ipynb"))
+    for chapter in chapters:
+        check_pair(chapter)
+    return chapters
+
+
+def check_pair(chapter: Path) -> None:
+    """Raise BuildError unless the notebook and its text pair hold the same notebook."""
+    pair = chapter.with_suffix(".md")
+    # Both sides pass through the same jupytext, so its version or layout cannot differ.
+    written, opened = (
+        jupytext.writes(jupytext.read(path), fmt="md:myst").splitlines() for path in (pair, chapter)
+    )
+    if written != opened:
+        both = enumerate(zip([*written, ""], [*opened, ""], strict=False), start=1)
+        line, (left, right) = next((n, pair) for n, pair in both if pair[0] != pair[1])
+        raise BuildError(
+            f"chapters/{chapter.name} differs from chapters/{pair.name} "
+            f"(near line {line}: {right!r} instead of {left!r}): "
+            f"run jupytext --sync chapters/{pair.name}"
+        )
+    for number, cell in enumerate(jupytext.read(chapter).cells, start=1):
+        if cell.get("outputs") or cell.get("execution_count"):
+            raise BuildError(
+                f"chapters/{chapter.name}, cell {number}: outputs are not kept in the repository: "
+                f"run jupytext --to ipynb chapters/{pair.name}"
+            )
+
+
+def digest(root: Path, files: Iterable[Path], *more: Any) -> str:
+    """Return the sha256 of these files' names and contents, and of anything else that counts."""
+    sha = hashlib.sha256(json.dumps(more, sort_keys=True).encode())
+    for path in sorted(files):
+        if path.is_file() and "__pycache__" not in path.parts:
+            name = path.relative_to(root).as_posix()
+            sha.update(f"\0{name}\0".encode() + hashlib.sha256(path.read_bytes()).digest())
+    return sha.hexdigest()
+
+
+def common_files(root: Path) -> list[Path]:
+    """Return the files that every chapter may depend on."""
+    return [
+        *root.glob("t2lib/**/*.py"),
+        *root.glob("data/**/*"),
+        root / "requirements.lock",
+        root / "book/build.py",
+        root / "book/worker.py",
+    ]
+
+
+def released_at_hand(root: Path) -> list[str]:
+    """Return the released files that chapters would find without network."""
+    if not (root / "data/registry.csv").is_file():
+        return []
+    from t2lib import at_hand, released
+
+    return [name for name in released.registry().index if at_hand(name)]
+
+
+def last_key(executed: Path) -> str | None:
+    """Return the key that an executed chapter was made with."""
+    if not executed.is_file():
+        return None
+    return json.loads(executed.read_text())["metadata"].get("build_key")
+
+
+# ---------------------------------------------------------------------------------- processes
+
+
+class Workers:
+    """The child processes that are running; leaving the context ends them all."""
+
+    def __init__(self, root: Path) -> None:
+        self.running: set[subprocess.Popen[str]] = set()
+        self.lock = threading.Lock()
+        self.ended = False
+        path = os.pathsep.join([str(root), *filter(None, [os.environ.get("PYTHONPATH")])])
+        self.environment = os.environ | {
+            "PYTHONPATH": path,
+            "PYTHONHASHSEED": "0",
+            "IPYTHONDIR": str(root / "_build/ipython"),  # not the reader's own start-up files
+            "JUPYTER_PREFER_ENV_PATH": "1",
+            "PYDEVD_DISABLE_FILE_VALIDATION": "1",
+            **{f"{library}_NUM_THREADS": "1" for library in THREADS},
+        }
+
+    def __enter__(self) -> "Workers":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with self.lock:
+            self.ended = True
+            running = list(self.running)
+        for process in running:
+            if process.stdin:
+                process.stdin.close()
+        for process in running:
+            process.wait()
+
+    def run(self, *arguments: str, on_line: Callable[[str], None]) -> int:
+        """Run one worker to its end, handing on every line it prints."""
+        with self.lock:
+            if self.ended:
+                return 1
+            process = subprocess.Popen(
+                [sys.executable, str(HERE / "worker.py"), *arguments],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                env=self.environment,
+                start_new_session=True,  # a Ctrl-C reaches the build, which then ends its workers
+            )
+            self.running.add(process)
+        assert process.stdout
+        for line in process.stdout:
+            on_line(line)
+        code = process.wait()
+        self.running.discard(process)
+        return code
+
+
+def execute_chapter(
+    workers: Workers, chapter: Path, out: Path, settings: dict[str, Any], bar: tqdm
+) -> None:
+    """Run one chapter in a process of its own; raise BuildError where a cell fails."""
+    started, last, other = time.perf_counter(), 0, list[str]()
+    failure: dict[str, Any] = {}
+
+    def on_line(line: str) -> None:
+        nonlocal last
+        try:
+            message = dict(json.loads(line))
+        except (ValueError, TypeError):
+            other.append(line.rstrip())
+            return
+        if "error" in message:
+            failure.update(message)
+        else:
+            bar.update(message["cell"] - last)
+            last = message["cell"]
+
+    arguments = [str(chapter), str(out), json.dumps(settings)]
+    code = workers.run("execute", *arguments, on_line=on_line)
+    if failure:
+        first_line = next(iter(failure["source"].strip().splitlines()), "")
+        raise BuildError(
+            f"chapters/{chapter.name}, cell {failure['number']} ({first_line}): {failure['error']}"
+        )
+    if code and not workers.ended:
+        raise BuildError(f"chapters/{chapter.name}: " + ("\n".join(other) or f"exit code {code}"))
+    if not code:
+        say(f"{chapter.stem}: {time.perf_counter() - started:.1f} s")
+
+
+def execute_chapters(
+    workers: Workers, root: Path, chapters: list[Path], *, only: list[str], quick: bool, jobs: int
+) -> list[Path]:
+    """Run the chapters that need it, `jobs` at a time; return all of them as executed."""
+    parameters = QUICK_PARAMETERS if quick else {}
+    folder = root / "_build" / ("executed-quick" if quick else "executed")
+    folder.mkdir(parents=True, exist_ok=True)
+    inputs = digest(root, common_files(root), parameters, released_at_hand(root), sys.version)
+    keys = {c: digest(root, [c], inputs) for c in chapters}
+    out = {c: folder / c.name for c in chapters}
+    for left in set(folder.glob("*.ipynb")) - set(out.values()):
+        left.unlink()
+    changed = [c for c in chapters if last_key(out[c]) != keys[c]]
+    todo = choose(chapters, only, changed, [c for c in chapters if not out[c].is_file()])
+    cells = sum(len(json.loads(c.read_text())["cells"]) for c in todo)
+    with (
+        tqdm(total=cells, unit="cell", disable=not (todo and sys.stderr.isatty())) as bar,
+        ThreadPoolExecutor(max_workers=jobs) as pool,
+        workers,
+    ):
+        settings = {c: {"parameters": parameters, "key": keys[c]} for c in todo}
+        running = [pool.submit(execute_chapter, workers, c, out[c], settings[c], bar) for c in todo]
+        for number, future in enumerate(as_completed(running)):
+            future.result()  # the first that failed raises here, and leaving ends the others
+            bar.set_description(f"{number + 1} of {len(todo)} chapters")
+    return list(out.values())
+
+
+def choose(
+    chapters: list[Path], only: list[str], changed: list[Path], missing: list[Path]
+) -> list[Path]:
+    """Return the chapters to run."""
+    if not only:
+        # A chapter writes down what it computed only while it runs.
+        return chapters if os.environ.get("T2LIB_RECORD") == "1" else changed
+    for prefix in only:
+        if not any(c.name.startswith(prefix) for c in chapters):
+            names = ", ".join(c.stem for c in chapters)
+            raise BuildError(f"--only {prefix}: no such chapter, there are {names}")
+    todo = [c for c in chapters if c in missing or c.name.startswith(tuple(only))]
+    kept = [c.stem for c in changed if c not in todo]
+    if kept:
+        say(f"kept as last executed, although something changed since: {', '.join(kept)}")
+    return todo
+
+
+# ---------------------------------------------------------------------------------- site
+
+
+def stage(root: Path, executed: list[Path]) -> Path:
+    """Lay out what Jupyter Book renders: the repository's pages with the executed chapters."""
+    source = root / "_build/source"
+    shutil.rmtree(source, ignore_errors=True)
+    shutil.copytree(root / "book", source / "book", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(root / "_toc.yml", source)
+    config = yaml.safe_load((root / "_config.yml").read_text())
+    (source / "_config.yml").write_text(yaml.safe_dump(settle(config), sort_keys=False))
+    (source / "chapters").mkdir()
+    for notebook in executed:
+        shutil.copy(notebook, source / "chapters")
+    return source
+
+
+def settle(config: dict[str, Any]) -> dict[str, Any]:
+    """Return the book's settings with execution off, and no link where no address is set."""
+    config["execute"] = (config.get("execute") or {}) | {"execute_notebooks": "off"}
+    repository = config.setdefault("repository", {})
+    if not repository.get("url"):
+        # Jupyter Book would put its own repository's address here.
+        repository["url"] = ""
+        config["launch_buttons"] = {"binderhub_url": "", "colab_url": ""}
+        for button in ["repository", "issues", "edit_page"]:
+            config.setdefault("html", {})[f"use_{button}_button"] = False
+    return config
+
+
+def render(workers: Workers, root: Path, source: Path) -> Path:
+    """Render the staged book beside the site; raise BuildError where there is any warning."""
+    out = root / "_build/render"
+    shutil.rmtree(out, ignore_errors=True)
+    lines: list[str] = []
+    with workers:
+        code = workers.run("render", str(source), str(out), on_line=lines.append)
+    if code:
+        marks = ("WARNING", "ERROR", "CRITICAL", "Error:")
+        wrong = [line for line in lines if any(mark in line for mark in marks)] or lines
+        raise BuildError("the site has warnings:\n" + "".join(wrong).replace(f"{source}/", ""))
+    return out / "_build/html"
+
+
+@contextlib.contextmanager
+def signals_held() -> Iterator[None]:
+    """Let no signal come between the two renames of a swap."""
+    held = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, held)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def swap(new: Path, site: Path) -> None:
+    """Put a whole new site into the old one's place."""
+    old = site.with_suffix(".old")
+    shutil.rmtree(old, ignore_errors=True)
+    with signals_held():
+        if site.exists():
+            site.rename(old)
+        new.rename(site)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+# ---------------------------------------------------------------------------------- command
+
+
+def build(root: Path, *, only: list[str], quick: bool, jobs: int) -> Path:
+    """Build the book in `root` and return the site's first page."""
+    site = root / "_build/html"
+    old = site.with_suffix(".old")
+    if old.exists() and not site.exists():
+        old.rename(site)  # an earlier build was killed in the middle of a swap
+    chapters = find_chapters(root)
+    executed = execute_chapters(Workers(root), root, chapters, only=only, quick=quick, jobs=jobs)
+    pages = [root / "_config.yml", root / "_toc.yml", *root.glob("book/**/*")]
+    key = digest(root, {*executed, *pages, *common_files(root)})
+    stamp = site / ".build_key"
+    if not (stamp.is_file() and stamp.read_text() == key):
+        started = time.perf_counter()
+        new = render(Workers(root), root, stage(root, executed))
+        (new / stamp.name).write_text(key)
+        swap(new, site)
+        shutil.rmtree(root / "_build/render", ignore_errors=True)
+        say(f"site: {time.perf_counter() - started:.1f} s")
+    return site / "index.html"
+
+
+@contextlib.contextmanager
+def alone(root: Path) -> Iterator[None]:
+    """Hold the tree's build lock, which the system lets go when this process ends."""
+    (root / "_build").mkdir(exist_ok=True)
+    with open(root / "_build/.lock", "a+") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.seek(0)
+            raise BuildError(f"another build is running here (process {lock.read()})") from None
+        lock.truncate(0)
+        lock.write(str(os.getpid()))
+        lock.flush()
+        yield
+
+
+def parse(argv: list[str] | None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(
+        description="Build the book. Only what changed since the last build is run again."
+    )
+    parser.add_argument(
+        "--only",
+        nargs="+",
+        default=[],
+        metavar="NN",
+        help="run these chapters anew; take the others as they were last executed",
+    )
+    parser.add_argument(
+        "--quick", action="store_true", help="a draft: small bootstraps in every chapter"
+    )
+    parser.add_argument("--jobs", type=int, default=2, help="chapters run at a time (default: 2)")
+    parser.add_argument("--root", type=Path, default=HERE.parent, help=argparse.SUPPRESS)
+    return parser.parse_args(argv)
+
+
+def interrupt(number: int, _frame: object) -> None:
+    """Turn a signal into an exception, so that every `with` cleans up."""
+    raise SystemExit(128 + number)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command and return its exit code."""
+    arguments = parse(argv)
+    for number in [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]:
+        signal.signal(number, interrupt)
+    root = arguments.root.resolve()
+    try:
+        with alone(root):
+            print(
+                build(root, only=arguments.only, quick=arguments.quick, jobs=max(1, arguments.jobs))
+            )
+    except BuildError as error:
+        print(f"build: {error}", file=sys.stderr)
+        return 1
+    except SystemExit:
+        print("build: interrupted, the site stays as it was", file=sys.stderr)
+        raise
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

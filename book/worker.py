@@ -1,0 +1,102 @@
+"""One step of the build in a process of its own; `book/build.py` starts these.
+
+    worker.py execute CHAPTER.ipynb OUT.ipynb JSON   run a chapter through papermill
+    worker.py render SOURCE OUT                      render the staged book with Jupyter Book
+
+A worker and every process it started (a kernel and that kernel's children) end as soon as its
+standard input closes. So nothing outlives the build, however the build itself ends.
+"""
+
+import json
+import os
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+
+def end_with_parent() -> None:
+    """Watch standard input and end the whole process tree once it closes."""
+
+    def watch() -> None:
+        # os.read, not sys.stdin: a thread blocked in sys.stdin would hold up a normal exit.
+        while os.read(0, 1):
+            pass
+        for child in psutil.Process().children(recursive=True):
+            child.kill()
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def report(**message: Any) -> None:
+    """Tell the build something: one JSON object on a line of standard output."""
+    print(json.dumps(message), flush=True)
+
+
+def execute(chapter: Path, out: Path, settings: dict[str, Any]) -> int:
+    """Run `chapter` through papermill; `out` appears whole, and only if every cell succeeded."""
+    import papermill
+    from nbformat import NotebookNode, write
+    from papermill.engines import NBClientEngine, papermill_engines
+
+    cell_now = {"source": "", "number": 0}
+
+    class ReportingEngine(NBClientEngine):
+        """Papermill's own engine, which also reports every cell as it starts."""
+
+        @classmethod
+        def execute_managed_notebook(cls, nb_man: Any, kernel_name: str, **options: Any) -> Any:
+            start = nb_man.cell_start
+
+            def report_start(cell: NotebookNode, index: int | None = None, **more: Any) -> None:
+                cell_now.update(source=cell.source, number=(index or 0) + 1)
+                report(cell=cell_now["number"])
+                start(cell, index, **more)
+
+            nb_man.cell_start = report_start
+            return super().execute_managed_notebook(nb_man, kernel_name, **options)
+
+    papermill_engines.register("reporting", ReportingEngine)
+    declared = papermill.inspect_notebook(str(chapter))
+    parameters = {k: v for k, v in settings["parameters"].items() if k in declared}
+    unfinished = out.with_suffix(".failed.ipynb")
+    try:
+        notebook = papermill.execute_notebook(
+            chapter,
+            unfinished,
+            parameters,
+            engine_name="reporting",
+            progress_bar=False,
+            cwd=chapter.parent,
+        )
+    except Exception as error:  # whatever went wrong in the chapter, the build has to name it
+        name = getattr(error, "ename", type(error).__name__)
+        text = getattr(error, "evalue", None) or str(error)
+        report(error=f"{name}: {text}", **cell_now)
+        return 1
+    # Times and paths of this machine do not belong into a page that others compare with theirs.
+    for part in [notebook, *notebook.cells]:
+        part.metadata.pop("papermill", None)
+        part.metadata.pop("execution", None)
+    notebook.metadata["build_key"] = settings["key"]
+    write(notebook, unfinished)
+    os.replace(unfinished, out)
+    return 0
+
+
+def render(source: str, out: str) -> int:
+    """Render a staged book: execution is off in its settings, and any warning is an error."""
+    from jupyter_book.cli.main import main
+
+    options = ["-n", "-W", "--keep-going", "--path-output", out]
+    return main(["build", source, *options], standalone_mode=False) or 0
+
+
+if __name__ == "__main__":
+    end_with_parent()
+    if sys.argv[1] == "execute":
+        sys.exit(execute(Path(sys.argv[2]), Path(sys.argv[3]), json.loads(sys.argv[4])))
+    sys.exit(render(*sys.argv[2:]))
