@@ -15,6 +15,7 @@ Everything here is exact to about ten digits or better where plain formulas lose
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -100,7 +101,7 @@ def pass_at_k_from_nll(nll: npt.ArrayLike, k: npt.ArrayLike) -> FloatArray:
     >>> pass_at_k_from_nll([0.0, np.log(2)], [1, 2]).tolist()
     [0.75, 0.875]
     """
-    return _mean_over_questions(nll, k, np.expm1, sign=-1.0)
+    return _mean_over_questions(nll, k, _pass)
 
 
 def neg_log_pass_from_nll(nll: npt.ArrayLike, k: npt.ArrayLike) -> FloatArray:
@@ -131,30 +132,37 @@ def neg_log_pass_from_nll(nll: npt.ArrayLike, k: npt.ArrayLike) -> FloatArray:
     >>> neg_log_pass_from_nll([1.0, 3.0], 1).round(12).item()
     2.0
     """
-    return _mean_over_questions(nll, k, _log1mexp, sign=-1.0)
+    return _mean_over_questions(nll, k, _neg_log_pass)
 
 
-def _mean_over_questions(nll: npt.ArrayLike, k: npt.ArrayLike, function: Any, sign: float) -> Any:
-    """Mean over the last axis of ``sign * function(k log(1 - p))``, a block of rows at a time."""
+def _mean_over_questions(
+    nll: npt.ArrayLike, k: npt.ArrayLike, function: Callable[[FloatArray], FloatArray]
+) -> FloatArray:
+    """Mean over the last axis of a function of ``log(-k log(1 - p))``, block by block."""
     losses = np.asarray(nll, dtype=float)
     if losses.ndim == 0 or losses.shape[-1] == 0:
         raise ValueError("nll has no questions: its last axis must hold at least one")
     _require(losses >= 0, "nll", losses, "must be a number of nats, 0 or more")
-    ks = _at_least_one(k)
+    log_k = np.log(_at_least_one(k))
     rows = losses.reshape(-1, losses.shape[-1])
-    out = np.empty((len(rows), ks.size))
+    out = np.empty((len(rows), log_k.size))
     step = max(1, _BLOCK // rows.shape[1])
     for start in range(0, len(rows), step):
-        # log(-log(1 - p)) keeps its digits however small p is; adding log k never underflows.
+        # The logarithm keeps its digits however small p is; adding log k never underflows.
         log_hazard = _log_hazard(rows[start : start + step])
-        for column, value in enumerate(ks.ravel()):
-            terms = function(-np.exp(log_hazard + np.log(value)))
-            if function is _log1mexp:  # where exp() underflows, log(1 - exp(-x)) is log x
-                terms = np.where(
-                    log_hazard + np.log(value) < -700, log_hazard + np.log(value), terms
-                )
-            out[start : start + step, column] = sign * terms.mean(axis=-1)
-    return out.reshape(losses.shape[:-1] + ks.shape)
+        for column, shift in enumerate(log_k.ravel()):
+            out[start : start + step, column] = function(log_hazard + shift).mean(axis=-1)
+    return out.reshape(losses.shape[:-1] + log_k.shape)
+
+
+def _pass(log_hazard: FloatArray) -> FloatArray:
+    """``1 - (1 - p)^k`` from ``log(-k log(1 - p))``."""
+    return -np.expm1(-np.exp(log_hazard))
+
+
+def _neg_log_pass(log_hazard: FloatArray) -> FloatArray:
+    """``-log(1 - (1 - p)^k)`` from ``log(-k log(1 - p))``."""
+    return np.where(log_hazard < _LOG_P_TINY, -log_hazard, -_log1mexp(-np.exp(log_hazard)))
 
 
 def _log_hazard(nll: FloatArray) -> FloatArray:
@@ -350,7 +358,7 @@ def _stirling(z: FloatArray) -> FloatArray:
 
 
 def _digamma_difference(a: FloatArray, b: FloatArray) -> FloatArray:
-    """Return ``digamma(a + b) - digamma(a)`` without cancellation, by shift and Stirling's series."""
+    """Return ``digamma(a + b) - digamma(a)`` without cancellation, by Stirling's series."""
     total = np.zeros(a.shape)
     for j in range(_STIRLING_FROM):
         total = total + b / ((a + j) * (a + j + b))
