@@ -135,19 +135,20 @@ def neg_log_pass_series(a, b, k):
 
 
 def neg_log_pass_integral(a, b, k):
-    """The integral over p in two halves, each with its end point moved to infinity."""
-    with mpmath.workdps(30):
+    """Integral over log p by Gauss-Legendre on short pieces."""
+    with mpmath.workdps(22):
         a, b, k = map(mpmath.mpf, (a, b, k))
         log_beta = mpmath.log(mpmath.beta(a, b))
 
         def integrand(u):  # u = log p
-            q = -mpmath.expm1(u)
-            wrong = q**k
-            return mpmath.exp(a * u + (b - 1) * mpmath.log(q) - log_beta) * -mpmath.log1p(-wrong)
+            log_q = mpmath.log1p(-mpmath.exp(u))
+            log_weight = a * u + (b - 1) * log_q - log_beta
+            return mpmath.exp(log_weight) * -mpmath.log(-mpmath.expm1(k * log_q))
 
-        cuts = [-200 / a, -60 / a, -20 / a, -5 / a]
-        cuts += [x for x in (-12, -9, -6, -4, -2, -1, -0.3) if x > -5 / a]
-        return float(mpmath.quad(integrand, [*cuts, mpmath.mpf(-1e-25)], maxdegree=9))
+        tail = [-20 - x / a for x in (200, 60, 20, 5, 1)]
+        return float(
+            mpmath.quad(integrand, [*tail, *np.arange(-20, 0), mpmath.mpf(-1e-20)], maxdegree=5)
+        )
 
 
 @pytest.mark.parametrize("a", [3.0, 30.0, 1e3])
@@ -162,9 +163,9 @@ def test_beta_neg_log_pass_against_series(a, b):
 
 
 @pytest.mark.parametrize("a", [1e-2, 0.2, 1.0, 30.0])
-@pytest.mark.parametrize("b", [1.0, 2.0, 40.0, 1e4])
+@pytest.mark.parametrize("b", [1.0, 40.0, 1e4])
 def test_beta_neg_log_pass_against_integral(a, b):
-    for k in (1, 7, 300):
+    for k in (7, 300):
         expected = neg_log_pass_integral(a, b, k)
         assert t2.beta_neg_log_pass(a, b, k) == pytest.approx(expected, rel=1e-8)
 
