@@ -1,7 +1,16 @@
-"""What the site needs beyond Jupyter Book's settings: the listing of t2lib's public names."""
+"""What the site needs beyond Jupyter Book's settings: a few listings, and MathJax of its own.
 
+``{t2-api}``        every public name of t2lib, from its docstring, one section a module
+``{t2-released}``   the released files that data/registry.csv pins
+``{t2-recorded}``   the results in data/recorded/, with the files they were computed from
+"""
+
+import importlib.util
 import inspect
+import json
 import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import Any
 
 from docutils import nodes
@@ -10,87 +19,153 @@ from sphinx.addnodes import pending_xref
 from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
 from sphinx.util.docutils import SphinxDirective
+from sphinx.util.fileutil import copy_asset
 from sphinx.util.nodes import nested_parse_with_titles
 
-PACKAGE = "t2lib"
-OUTSIDE_MODULES = "re-exported"  # group of public names that carry no module (constants)
+import t2lib
+from t2lib import released
+
+PACKAGE = t2lib.__name__
+MATHJAX = Path(str(importlib.util.find_spec("sphinx-mathjax-offline").origin)).parent / "static"
+# The parts that pages ask for; the whole package is eight times as large.
+MATHJAX_PARTS = ["tex-chtml.js", "input/tex/extensions", "output/chtml/fonts"]
 
 
-def public_names_by_module() -> dict[str, list[str]]:
-    """Group the names in ``t2lib.__all__`` by the module that defines them."""
-    package = __import__(PACKAGE)
-    groups: dict[str, list[str]] = {}
-    for name in getattr(package, "__all__", []):
-        value = getattr(package, name)
-        if inspect.ismodule(value):
-            # A module offered as a whole (t2lib.plots) contributes its own public functions.
-            members = inspect.getmembers(value, inspect.isfunction)
-            names = [
-                f"{name}.{member}"
-                for member, function in members
-                if function.__module__ == value.__name__ and not member.startswith("_")
-            ]
-            groups.setdefault(value.__name__, []).extend(names)
-        elif callable(value):
-            groups.setdefault(value.__module__, []).append(name)
-        else:
-            groups.setdefault(OUTSIDE_MODULES, []).append(name)
-    return groups
+class Listing(SphinxDirective):
+    """A directive that writes reStructuredText and has it parsed where it stands."""
 
-
-class ApiListing(SphinxDirective):
-    """``{t2-api}``: every public name of t2lib from its docstring, one section a module."""
+    def lines(self) -> Iterator[str]:
+        """Yield the lines to parse."""
+        raise NotImplementedError
 
     def run(self) -> list[nodes.Node]:
-        """Write the listing as reStructuredText and parse it where the directive stands."""
-        lines = [f".. currentmodule:: {PACKAGE}", ""]
-        for module, names in public_names_by_module().items():
-            if module == OUTSIDE_MODULES:
-                continue
-            title = f"``{module}``"
-            lines += [title, "-" * len(title), ""]
-            summary = inspect.getdoc(sys.modules[module])
-            lines += [(summary or "").split("\n\n")[0].replace("\n", " "), ""]
-            for name in names:
-                lines += self._autodoc(name)
-        content = StringList(lines, source=self.env.docname)
+        """Parse the lines."""
         parent = nodes.section()
         parent.document = self.state.document
+        content = StringList(list(self.lines()), source=self.env.docname)
         nested_parse_with_titles(self.state, content, parent, self.content_offset)
         return parent.children
 
+
+def table(header: Iterable[str], rows: Iterable[Iterable[str]]) -> Iterator[str]:
+    """Yield a reStructuredText table."""
+    yield from [".. list-table::", "   :header-rows: 1", ""]
+    for row in [header, *rows]:
+        for number, cell in enumerate(row):
+            yield f"   {'  ' if number else '* '}- {cell}"
+    yield ""
+
+
+class ApiListing(Listing):
+    """``{t2-api}``."""
+
+    def lines(self) -> Iterator[str]:
+        """Yield one section a module."""
+        yield from [f".. currentmodule:: {PACKAGE}", ""]
+        for module, names in public_names().items():
+            title = f"``{module}``"
+            summary = (inspect.getdoc(sys.modules[module]) or "").split("\n\n")[0]
+            yield from [title, "-" * len(title), "", summary.replace("\n", " "), ""]
+            for name, value in names.items():
+                yield from autodoc(name, value)
+
+
+def public_names() -> dict[str, dict[str, Any]]:
+    """Return every public class and function of t2lib, grouped by the module that defines it."""
+    groups: dict[str, dict[str, Any]] = {}
+    for name in getattr(t2lib, "__all__", []):
+        value = getattr(t2lib, name)
+        if inspect.ismodule(value):  # offered as a whole, like t2lib.plots
+            own = [f for f in inspect.getmembers(value, inspect.isfunction) if f[0][0] != "_"]
+            members = {f"{name}.{k}": v for k, v in own if v.__module__ == value.__name__}
+            groups.setdefault(value.__name__, {}).update(members)
+        elif callable(value):
+            groups.setdefault(value.__module__, {})[name] = value
+    return groups
+
+
+def autodoc(name: str, value: Any) -> Iterator[str]:
+    """Yield the autodoc directive for one public name."""
+    kind = "function"
+    if inspect.isclass(value):
+        kind = "exception" if issubclass(value, BaseException) else "class"
+    yield f".. auto{kind}:: {PACKAGE}.{name}"
+    if kind == "class":
+        yield "   :members:"
+    yield ""
+
+
+class ReleasedListing(Listing):
+    """``{t2-released}``."""
+
+    def lines(self) -> Iterator[str]:
+        """Yield a table with one row a file, or a group of files."""
+        files = released.registry()
+        files["group"] = files.name.str.split("/").str[0]
+        rows = []
+        for name, group in files.groupby("group", sort=False):
+            first, many = group.iloc[0], len(group) > 1
+            pinned = f"{first.repository} at ``{first.commit[:12]}``" if first.repository else "—"
+            digest = "each in the registry" if many else f"``{first.sha256[:16]}…``"
+            count = f"{len(group):,} files, " if many else ""
+            size = f"{count}{group['bytes'].sum() / 1e6:,.1f} MB"
+            cite = f":cite:`{first.citation}`"
+            rows.append([f"``{name}``", pinned, size, digest, first.licence, cite])
+        header = ["Name", "Repository and commit", "Size", "sha256", "Licence", "Source"]
+        yield from table(header, rows)
+
+
+class RecordedListing(Listing):
+    """``{t2-recorded}``."""
+
+    def lines(self) -> Iterator[str]:
+        """Yield a table with one row a recorded result."""
+        paths = sorted((released.data_folder() / "recorded").glob("*.json"))
+        rows = [self.row(path) for path in paths]
+        if rows:
+            yield from table(["Result", "Computed from", "Settings", "Holds"], rows)
+        else:
+            yield from ["Nothing is recorded yet.", ""]
+
     @staticmethod
-    def _autodoc(name: str) -> list[str]:
-        value: Any = __import__(PACKAGE)
-        for part in name.split("."):
-            value = getattr(value, part)
-        kind = "function"
-        if inspect.isclass(value):
-            kind = "autoexception" if issubclass(value, BaseException) else "autoclass"
-        directive = kind if kind.startswith("auto") else f"auto{kind}"
-        lines = [f".. {directive}:: {PACKAGE}.{name}"]
-        if directive == "autoclass":
-            lines.append("   :members:")
-        return [*lines, ""]
+    def row(path: Path) -> list[str]:
+        """Return one result's cells."""
+        content = json.loads(path.read_text())
+        names = [f"``{name}`` (``{sha256[:16]}…``)" for name, sha256 in content["inputs"].items()]
+        inputs = ", ".join(names) if len(names) <= 4 else f"{names[0]} and {len(names) - 1} more"
+        settings = [f"``{key}`` = {value}" for key, value in (content["settings"] or {}).items()]
+        holds = ", ".join(f"``{key}``" for key in content["values"])
+        return [f"``{path.stem}``", inputs, ", ".join(settings) or "—", holds]
 
 
 def resolve_by_module(
     app: Sphinx, env: BuildEnvironment, node: pending_xref, contnode: nodes.Element
 ) -> nodes.Element | None:
     """Let ``t2lib.fit.fit_chinchilla`` in a docstring lead to ``t2lib.fit_chinchilla``."""
-    target = node.get("reftarget", "")
-    parts = target.split(".")
+    parts = node.get("reftarget", "").split(".")
     if node.get("refdomain") != "py" or parts[0] != PACKAGE or len(parts) < 3:
         return None
     short = ".".join([PACKAGE, *parts[2:]])
-    domain = env.get_domain("py")
-    return domain.resolve_xref(
-        env, node["refdoc"], app.builder, node["reftype"], short, node, contnode
-    )
+    domain, kind = env.get_domain("py"), node["reftype"]
+    return domain.resolve_xref(env, node["refdoc"], app.builder, kind, short, node, contnode)
+
+
+def copy_mathjax(app: Sphinx) -> None:
+    """Put MathJax into the site, before the pages that name it are written."""
+    for part in MATHJAX_PARTS:
+        target = Path(app.outdir) / "_static/mathjax" / part
+        target.parent.mkdir(parents=True, exist_ok=True)
+        copy_asset(
+            str(MATHJAX / "mathjax" / part), str(target if target.suffix == "" else target.parent)
+        )
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
     """Register with Sphinx."""
     app.add_directive("t2-api", ApiListing)
+    app.add_directive("t2-released", ReleasedListing)
+    app.add_directive("t2-recorded", RecordedListing)
     app.connect("missing-reference", resolve_by_module)
+    app.connect("builder-inited", copy_mathjax)
+    app.config.mathjax_path = "mathjax/tex-chtml.js"
     return {"parallel_read_safe": True, "parallel_write_safe": True}
