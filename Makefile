@@ -1,0 +1,38 @@
+# Everything a reader, a student or a reviewer does here. PYTHON=python3.12 chooses the interpreter.
+.DEFAULT_GOAL := help
+.PHONY: book test lab serve data bench clean help
+BIN := .venv/bin
+PORT := 8000
+# Stamps carry a checksum: a changed lock makes a new environment, a changed package installs anew.
+LOCKED := .venv/locked-$(shell cksum < requirements.lock | cut -d' ' -f1)
+ENVIRONMENT := $(LOCKED)-$(shell cksum < pyproject.toml | cut -d' ' -f1)
+
+book: $(ENVIRONMENT) ## run every chapter that changed and build the site, _build/html/index.html
+	@$(BIN)/python book/build.py
+
+test: $(ENVIRONMENT) ## check style and types, run every test
+	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/pytest -n 2
+
+lab: $(ENVIRONMENT) ## open the chapters in JupyterLab
+	$(BIN)/jupyter lab --notebook-dir=. --LabApp.default_url=/lab/tree/chapters
+
+serve: book ## show the built site at 127.0.0.1:8000 (PORT=... for another port)
+	$(BIN)/python -m http.server $(PORT) --bind 127.0.0.1 --directory _build/html
+
+data: $(ENVIRONMENT) ## compute data/ again from the released files (T2LIB_MIRROR or the network)
+	$(BIN)/python -m t2lib.released build && T2LIB_RECORD=1 $(BIN)/python book/build.py
+
+bench: $(ENVIRONMENT) ## time the build, the data and the fits; run the long studies
+	$(BIN)/pytest benchmarks tests -m "bench or slow" --benchmark-enable --timeout 0
+
+clean: ## remove everything that was built, except the environment
+	rm -rf _build .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks
+
+help: ## show this list
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1\t\2/p' Makefile
+
+$(ENVIRONMENT): $(LOCKED)
+	@$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e . && touch $@
+
+$(LOCKED):
+	@sh book/environment.sh .venv $@ $(PYTHON)
