@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -123,8 +123,14 @@ def read_table(path: str | Path, schema_name: str) -> pd.DataFrame:
     return validate(readers[path.suffix](path), schema_name, str(path)).reset_index(drop=True)
 
 
+def require_one_of(name: str, options: Collection[str], what: str) -> None:
+    """Raise DataError, with the options, unless ``name`` is one of them."""
+    if name not in options:
+        raise DataError(f"no {what} named {name!r}: want one of {', '.join(options)}")
+
+
 def read_jsonl(path: Path) -> pd.DataFrame:
-    """Read JSON Lines, one object a line, rows labelled by line number; DataError where it is not."""
+    """Read JSON Lines, one object a line; rows are labelled by line number."""
     import pandas as pd
 
     rows: dict[int, dict[str, Any]] = {}
