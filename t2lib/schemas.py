@@ -300,7 +300,20 @@ def _schema(schema_name: str) -> Any:
             "licence": text(),
             "citation": text(),
         },
-        "published": {"value": number(finite, required=False, nullable=True), "source": text()},
+        "published": {
+            "source": text(),
+            **dict.fromkeys(
+                ("value", "standard_error", "low", "high", "relative_error"),
+                number(finite, nullable=True, required=False),
+            ),
+            **dict.fromkeys(
+                ("n_params", "n_tokens", "overtrained_n_params", "chinchilla_n_params"),
+                number(above_0, required=False),
+            ),
+            **dict.fromkeys(
+                ("overtrained_pass_at_k", "chinchilla_pass_at_k"), number(share, required=False)
+            ),
+        },
     }
     across: dict[str, list[Any]] = {
         "questions_counts": [
