@@ -1,0 +1,376 @@
+"""Fits: one function a law, each returning a :class:`Fit`.
+
+Sums of powers are fitted by variable projection (:mod:`t2lib.projection`); the Beta laws by
+bounded least squares or maximum likelihood with analytic derivatives on top of a Chinchilla fit.
+A parameter at a bound, a flat direction or a runaway exponent is named in ``Fit.at_bounds``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+from scipy import optimize, special
+
+from t2lib import passk
+from t2lib.laws import (
+    AdditiveLaw,
+    BetaConsistentLaw,
+    BetaRegressionLaw,
+    Chinchilla,
+    InteractionLaw,
+    LawsAtEachK,
+)
+from t2lib.projection import EXPONENT_RANGE, PowerSum, fit_power_sum
+
+if TYPE_CHECKING:
+    import lmfit
+
+FloatArray = npt.NDArray[np.float64]
+Residuals = Callable[[dict[str, float]], FloatArray]
+
+
+@dataclass(frozen=True)
+class Fit:
+    """A fitted law with what is needed to judge it.
+
+    Attributes
+    ----------
+    law : Chinchilla, AdditiveLaw, BetaRegressionLaw, BetaConsistentLaw, ...
+        The law at its best parameters.
+    params : dict of str to float
+        Name and value of every fitted parameter.
+    objective : float
+        What was minimised, at the minimum: a weighted sum of squared residuals, a sum of Huber
+        losses, or a negative log-likelihood in nats (see the fitting function).
+    residuals : ndarray
+        Observed minus predicted, one for each row, in the units of the data; for counts, the
+        question's share of right answers minus the law's pass@1.
+    at_bounds : tuple of str
+        Parameters at a bound, and those that the data cannot tell because of it. Empty: none.
+    n_rows : int
+        Rows fitted.
+    evaluations : int
+        Evaluations of the model that the search cost; 0 where it was not counted.
+    """
+
+    law: Any
+    params: dict[str, float]
+    objective: float
+    residuals: FloatArray
+    at_bounds: tuple[str, ...]
+    n_rows: int
+    evaluations: int = 0
+    _scaled_residuals: Residuals | None = field(default=None, repr=False, compare=False)
+
+    def lmfit(self) -> tuple[lmfit.Minimizer, lmfit.minimizer.MinimizerResult]:
+        """Hand the fit to lmfit, started at the optimum; parameters at a bound are held.
+
+        Returns
+        -------
+        minimizer, result
+            For ``lmfit.conf_interval(minimizer, result)``, ``result.params[name].stderr``,
+            ``result.params[name].correl``.
+
+        Raises
+        ------
+        ValueError
+            Where the fit is no least-squares problem (maximum likelihood of counts).
+        """
+        import lmfit
+
+        if self._scaled_residuals is None:
+            raise ValueError("this fit maximises a likelihood: use a bootstrap for its errors")
+        parameters = lmfit.Parameters()
+        for name, value in self.params.items():
+            held = any(name == bound.split(" ")[0] for bound in self.at_bounds)
+            parameters.add(name, value=value, vary=not held)
+        scaled = self._scaled_residuals
+        minimizer = lmfit.Minimizer(
+            lambda p: scaled({name: float(p[name].value) for name in self.params}), parameters
+        )
+        # The optimum is known: lmfit is asked for the curvature around it, not for a search.
+        return minimizer, minimizer.leastsq(xtol=1e-15, ftol=1e-15)
+
+    def standard_errors(self) -> dict[str, float]:
+        """Standard error of each parameter from the curvature (lmfit); NaN where held at a bound."""
+        _, result = self.lmfit()
+        errors = {name: result.params[name].stderr for name in self.params}
+        return {name: np.nan if error is None else float(error) for name, error in errors.items()}
+
+    def conf_interval(self, level: float = 0.95) -> dict[str, tuple[float, float]]:
+        """Profile intervals by ``lmfit.conf_interval``: an F test on the residual sum of squares.
+
+        Parameters
+        ----------
+        level : float
+            Coverage, between 0 and 1.
+
+        Returns
+        -------
+        dict
+            Name to (low, high); infinite where the profile never leaves the region. Parameters
+            held at a bound are left out.
+        """
+        import lmfit
+
+        minimizer, result = self.lmfit()
+        table = lmfit.conf_interval(minimizer, result, sigmas=[level], maxiter=500)
+        return {name: (rows[0][1], rows[-1][1]) for name, rows in table.items()}
+
+    def report(self) -> str:
+        """lmfit's printable report: values, standard errors, correlations."""
+        import lmfit
+
+        return lmfit.fit_report(self.lmfit()[1])
+
+    def summary(self) -> str:
+        """One parameter a line, then the objective, the scatter, and what is at a bound."""
+        lines = [f"{type(self.law).__name__}: {self.n_rows} rows, objective {self.objective:.8g}"]
+        for name, value in self.params.items():
+            marks = [bound for bound in self.at_bounds if bound.split(" ")[0] == name]
+            lines.append(f"  {name:<8} {value:.6g}" + (f"   ! {marks[0]}" if marks else ""))
+        rms = float(np.sqrt(np.mean(self.residuals**2)))
+        lines.append(f"  residuals: root mean square {rms:.4g}, largest {self._largest():.4g}")
+        return "\n".join(lines)
+
+    def _largest(self) -> float:
+        return float(np.abs(self.residuals).max())
+
+
+# ------------------------------------------------------------------------------- Chinchilla
+
+
+def fit_chinchilla(
+    N: npt.ArrayLike,
+    D: npt.ArrayLike,
+    loss: npt.ArrayLike,
+    *,
+    objective: Literal["sse", "huber_log"] = "sse",
+    delta: float = 1e-3,
+    weights: npt.ArrayLike | None = None,
+) -> Fit:
+    """Fit the Chinchilla law ``L = E + A N^-alpha + B D^-beta``.
+
+    Parameters
+    ----------
+    N, D : array_like, shape (n,)
+        Parameters and training tokens of each run, positive.
+    loss : array_like, shape (n,)
+        Loss of each run in nats, positive.
+    objective : {"sse", "huber_log"}
+        "sse": sum of squared residuals, by variable projection. "huber_log": sum of Huber losses
+        of ``log L_predicted - log L``, by L-BFGS-B from the projected optimum, then Newton's
+        method.
+    delta : float
+        Where the Huber loss turns from quadratic to linear, in units of log loss.
+    weights : array_like, shape (n,), optional
+        Positive weights of the rows' terms in the objective; 1 by default.
+
+    Returns
+    -------
+    Fit
+        With a :class:`~t2lib.laws.Chinchilla` law; residuals in nats.
+
+    Raises
+    ------
+    ValueError
+        Where a value is not positive and finite, lengths differ, there are fewer rows than
+        parameters, or N or D takes a single value.
+
+    References
+    ----------
+    Hoffmann et al. (2022), approach 3; Besiroglu et al. (2024) for the Huber loss on log
+    residuals.
+
+    Examples
+    --------
+    >>> truth = Chinchilla(E=1.7, A=400.0, B=2000.0, alpha=0.35, beta=0.37)
+    >>> N, D = np.meshgrid([1e8, 3e8, 1e9], [1e9, 1e10, 1e11])
+    >>> fit = fit_chinchilla(N.ravel(), D.ravel(), truth.loss(N, D).ravel())
+    >>> {name: round(value, 3) for name, value in fit.params.items()}
+    {'E': 1.7, 'A': 400.0, 'B': 2000.0, 'alpha': 0.35, 'beta': 0.37}
+    """
+    columns = {"N": N, "D": D, "loss": loss, "weights": _weights(weights, loss)}
+    x = _columns(columns, n_parameters=5, vary=("N", "D"))
+    found = fit_power_sum([x["N"], x["D"]], x["loss"], x["weights"])
+    law = _as_chinchilla(found)
+    root = np.sqrt(x["weights"])
+    scaled: Residuals
+    if objective == "sse":
+        value = found.objective
+
+        def scaled(p: dict[str, float]) -> FloatArray:
+            return root * (_power_sum(p, x) - x["loss"])
+
+    elif objective == "huber_log":
+        if not delta > 0:
+            raise ValueError(f"delta is {delta:g}: must be positive")
+        law, value = _huber_log(law, x, delta)
+
+        def scaled(p: dict[str, float]) -> FloatArray:
+            # Half the sum of squares of this is the sum of Huber losses.
+            r = np.log(np.maximum(_power_sum(p, x), 1e-300)) - np.log(x["loss"])
+            return root * np.sign(r) * np.sqrt(2 * special.huber(delta, r))
+
+    else:
+        raise ValueError(f"objective is {objective!r}: must be 'sse' or 'huber_log'")
+    params = {name: getattr(law, name) for name in ("E", "A", "B", "alpha", "beta")}
+    return Fit(
+        law=law,
+        params=params,
+        objective=value,
+        residuals=x["loss"] - law.loss(x["N"], x["D"]),
+        at_bounds=_power_bounds(params, {"A": "alpha", "B": "beta"}),
+        n_rows=len(x["loss"]),
+        evaluations=found.evaluations,
+        _scaled_residuals=scaled,
+    )
+
+
+def _as_chinchilla(found: PowerSum) -> Chinchilla:
+    (A, B), (alpha, beta) = found.coefficients[:2], found.exponents[:2]
+    return Chinchilla(found.constant, float(A), float(B), float(alpha), float(beta))
+
+
+def _power_sum(p: dict[str, float], x: dict[str, FloatArray]) -> FloatArray:
+    """E + A N^-alpha + B D^-beta (+ G k^-gamma) without the laws' refusal of negative values."""
+    total = p["E"] + p["A"] * x["N"] ** -p["alpha"] + p["B"] * x["D"] ** -p["beta"]
+    return total + p["G"] * x["k"] ** -p["gamma"] if "G" in p else total
+
+
+def _huber_log(law: Chinchilla, x: dict[str, FloatArray], delta: float) -> tuple[Chinchilla, float]:
+    """Minimise the sum of Huber losses of log residuals from the projected optimum.
+
+    Coefficients are taken at the geometric mean of N and D, and the objective relative to its
+    start: both make the problem well-scaled for L-BFGS-B, whose tolerances are relative.
+    """
+    log_N, log_D, log_loss = np.log(x["N"]), np.log(x["D"]), np.log(x["loss"])
+    middle_N, middle_D = log_N.mean(), log_D.mean()
+    log_N, log_D, w = log_N - middle_N, log_D - middle_D, x["weights"]
+
+    def parts(v: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """Log residuals, and their Jacobian."""
+        E, A, B, alpha, beta = v
+        term_N, term_D = np.exp(-alpha * log_N), np.exp(-beta * log_D)
+        model = np.maximum(E + A * term_N + B * term_D, 1e-300)
+        slopes = [np.ones_like(model), term_N, term_D, -A * log_N * term_N, -B * log_D * term_D]
+        return np.log(model) - log_loss, model, np.stack(slopes, axis=1) / model[:, None]
+
+    def value_and_gradient(v: FloatArray) -> tuple[float, FloatArray]:
+        r, _, jacobian = parts(v)
+        return float(w @ special.huber(delta, r)), jacobian.T @ (w * np.clip(r, -delta, delta))
+
+    start = np.array(
+        [
+            law.E,
+            law.A * np.exp(-law.alpha * middle_N),
+            law.B * np.exp(-law.beta * middle_D),
+            law.alpha,
+            law.beta,
+        ]
+    )
+    # With a zero coefficient its exponent has no gradient: start a little inside.
+    start[:3] = np.maximum(start[:3], 1e-3 * start[:3].max())
+    scale = 1 / max(value_and_gradient(start)[0], 1e-300)
+    result = optimize.minimize(
+        lambda v: tuple(scale * part for part in value_and_gradient(v)),
+        start,
+        jac=True,
+        method="L-BFGS-B",
+        bounds=[(0, None)] * 3 + [EXPONENT_RANGE] * 2,
+        options={"maxiter": 5000, "maxfun": 20000, "ftol": 1e-14, "gtol": 1e-9, "maxcor": 30},
+    )
+    v = _newton_polish(result.x, parts, value_and_gradient, w, delta)
+    E, A, B, alpha, beta = map(float, v)
+    A, B = A * float(np.exp(alpha * middle_N)), B * float(np.exp(beta * middle_D))
+    return Chinchilla(E, A, B, alpha, beta), value_and_gradient(v)[0]
+
+
+def _newton_polish(
+    v: FloatArray, parts: Any, value_and_gradient: Any, w: FloatArray, delta: float
+) -> FloatArray:
+    """Gauss-Newton steps on the rows in the quadratic part of the Huber loss, while they help.
+
+    L-BFGS-B stalls where rows cross from the quadratic to the linear part; these steps do not.
+    """
+    value, gradient = value_and_gradient(v)
+    damping = 1e-6
+    for _ in range(60):
+        r, _, jacobian = parts(v)
+        inside = w * (np.abs(r) <= delta)
+        normal = jacobian.T @ (inside[:, None] * jacobian)
+        free = (v > 0) | (gradient < 0)
+        normal = normal + damping * np.diag(np.diag(normal) + 1e-12 * np.trace(normal))
+        step = np.zeros_like(v)
+        try:
+            step[free] = np.linalg.solve(normal[np.ix_(free, free)], gradient[free])
+        except np.linalg.LinAlgError:
+            break
+        trial = np.clip(v - step, 0, None)
+        trial_value, trial_gradient = value_and_gradient(trial)
+        if trial_value < value:
+            v, value, gradient, damping = trial, trial_value, trial_gradient, damping / 10
+        elif damping > 1e6:
+            break
+        else:
+            damping *= 10
+    return v
+
+
+# ------------------------------------------------------------------------- checks and bounds
+
+
+def _weights(weights: npt.ArrayLike | None, like: npt.ArrayLike) -> npt.ArrayLike:
+    return np.ones(np.shape(like)) if weights is None else weights
+
+
+def _columns(
+    columns: dict[str, npt.ArrayLike],
+    *,
+    n_parameters: int,
+    vary: tuple[str, ...],
+    allow_zero: tuple[str, ...] = (),
+) -> dict[str, FloatArray]:
+    """Check equal-length, positive, finite columns with enough rows and more than one level."""
+    arrays = {}
+    for name, values in columns.items():
+        array = np.asarray(values, dtype=float)
+        if array.ndim != 1:
+            raise ValueError(f"{name} has {array.ndim} axes: must be one column of numbers")
+        good = np.isfinite(array) & ((array >= 0) if name in allow_zero else (array > 0))
+        rule = "not negative and finite" if name in allow_zero else "positive and finite"
+        passk._require(good, name, array, f"must be {rule}")
+        arrays[name] = array
+    lengths = {name: len(array) for name, array in arrays.items()}
+    if len(set(lengths.values())) > 1:
+        listed = ", ".join(f"{name} {length}" for name, length in lengths.items())
+        raise ValueError(f"columns differ in length: {listed}")
+    n_rows = next(iter(lengths.values()))
+    if n_rows < n_parameters:
+        raise ValueError(f"{n_rows} rows cannot fix {n_parameters} parameters")
+    for name in vary:
+        if np.ptp(arrays[name]) == 0:
+            raise ValueError(
+                f"{name} is {arrays[name][0]:g} in every row: its exponent cannot be fitted"
+            )
+    return arrays
+
+
+def _power_bounds(params: dict[str, float], exponent_of: dict[str, str]) -> tuple[str, ...]:
+    """Name the parameters of a sum of powers that lie at a bound or that the data cannot tell."""
+    found = []
+    if params["E"] == 0:
+        found.append("E at 0")
+    low, high = EXPONENT_RANGE
+    for coefficient, exponent in exponent_of.items():
+        if params[coefficient] == 0:
+            found += [f"{coefficient} at 0", f"{exponent} not told: {coefficient} is 0"]
+        elif params[exponent] <= low * 1.001:
+            found.append(f"{exponent} at its lower bound {low:g}")
+        elif params[exponent] >= high * 0.999:
+            found.append(f"{exponent} at its upper bound {high:g}")
+    return tuple(found)
