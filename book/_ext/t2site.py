@@ -26,6 +26,7 @@ import t2lib
 from t2lib import released
 
 PACKAGE = t2lib.__name__
+RECORDED = Path(t2lib.__file__).parents[1] / "data/recorded"
 MATHJAX = Path(str(importlib.util.find_spec("sphinx-mathjax-offline").origin)).parent / "static"
 # The parts that pages ask for; the whole package is eight times as large.
 MATHJAX_PARTS = ["tex-chtml.js", "input/tex/extensions", "output/chtml/fonts"]
@@ -120,7 +121,7 @@ class RecordedListing(Listing):
 
     def lines(self) -> Iterator[str]:
         """Yield a table with one row a recorded result."""
-        paths = sorted((released.data_folder() / "recorded").glob("*.json"))
+        paths = sorted(RECORDED.glob("*.json"))
         rows = [self.row(path) for path in paths]
         if rows:
             yield from table(["Result", "Computed from", "Settings", "Holds"], rows)
