@@ -28,6 +28,7 @@ from pathlib import Path
 from typing import Any
 
 import jupytext
+import nbformat
 import yaml
 from tqdm import tqdm
 
@@ -69,10 +70,7 @@ def find_chapters(root: Path) -> list[Path]:
 def check_pair(chapter: Path) -> None:
     """Raise BuildError unless the notebook and its text pair hold the same notebook."""
     pair = chapter.with_suffix(".md")
-    # Both sides pass through the same jupytext, so its version or layout cannot differ.
-    written, opened = (
-        jupytext.writes(jupytext.read(path), fmt="md:myst").splitlines() for path in (pair, chapter)
-    )
+    written, opened = as_text(pair), as_text(chapter)
     if written != opened:
         both = enumerate(zip([*written, ""], [*opened, ""], strict=False), start=1)
         line, (left, right) = next((n, pair) for n, pair in both if pair[0] != pair[1])
@@ -87,6 +85,13 @@ def check_pair(chapter: Path) -> None:
                 f"chapters/{chapter.name}, cell {number}: outputs are not kept in the repository: "
                 f"run jupytext --to ipynb chapters/{pair.name}"
             )
+
+
+def as_text(notebook: Path) -> list[str]:
+    """Return the text that jupytext makes of a notebook in either form, line by line."""
+    # Both forms take the same way, so neither the layout nor the order of metadata can differ.
+    content = json.dumps(jupytext.read(notebook), sort_keys=True)
+    return jupytext.writes(nbformat.reads(content, as_version=4), fmt="md:myst").splitlines()
 
 
 def digest(root: Path, files: Iterable[Path], *more: Any) -> str:
@@ -114,9 +119,12 @@ def released_at_hand(root: Path) -> list[str]:
     """Return the released files that chapters would find without network."""
     if not (root / "data/registry.csv").is_file():
         return []
-    from t2lib import at_hand, released
+    from t2lib.registry import expand, local_path, registry
 
-    return [name for name in released.registry().index if at_hand(name)]
+    try:
+        return [file.name for file in expand(*registry()["name"]) if local_path(file)]
+    except (OSError, ValueError) as error:  # such as a mirror that is missing or damaged
+        raise BuildError(str(error)) from None
 
 
 def last_key(executed: Path) -> str | None:

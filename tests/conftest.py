@@ -1,0 +1,79 @@
+"""What several test files share: the built site, the released files, a browser."""
+
+import fcntl
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+ROOT = Path(__file__).resolve().parents[1]
+
+os.environ.setdefault("MPLBACKEND", "Agg")
+# A machine that also builds the book is now and then slow; that is no failure.
+settings.register_profile("shared", deadline=None)
+settings.load_profile("shared")
+
+
+@pytest.fixture(scope="session")
+def site() -> Path:
+    """Return the folder of the site, built as `make book` does, once for all test processes."""
+    (ROOT / "_build").mkdir(exist_ok=True)
+    with open(ROOT / "_build/.tests.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        built = subprocess.run(
+            [sys.executable, ROOT / "book/build.py"], capture_output=True, text=True
+        )
+    if built.returncode:
+        pytest.fail(f"the book does not build:\n{built.stderr}", pytrace=False)
+    return ROOT / "_build/html"
+
+
+@pytest.fixture(scope="session")
+def executed(site: Path) -> Path:
+    """Return the folder of the executed chapters that the site shows."""
+    return site.parent / "executed"
+
+
+@pytest.fixture(scope="session")
+def glued(executed: Path) -> Callable[[str], dict[str, str]]:
+    """Return a function from a chapter's number or name to the values it glues, as text."""
+
+    def read(chapter: str) -> dict[str, str]:
+        (path,) = executed.glob(f"{chapter}*.ipynb")
+        outputs = [o for c in json.loads(path.read_text())["cells"] for o in c.get("outputs", [])]
+        values = {}
+        for output in outputs:
+            name = output.get("metadata", {}).get("scrapbook", {}).get("name")
+            for kind, text in output.get("data", {}).items():
+                if name and kind.endswith("text/plain"):
+                    values[name] = "".join(text)
+        return values
+
+    return read
+
+
+@pytest.fixture(scope="session")
+def released() -> Path:
+    """Return the folder of released files that lies beside the repository, or skip."""
+    for folder in [os.environ.get("T2LIB_MIRROR", ""), ROOT.parent / "shared/released"]:
+        if folder and Path(folder).is_dir():
+            return Path(folder).resolve()
+    pytest.skip("no released files: name their folder in T2LIB_MIRROR")
+
+
+@pytest.fixture(scope="session")
+def chromium() -> str:
+    """Return the path of an installed Chromium; skip without one, or fail where CI=true."""
+    for name in ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"]:
+        if path := shutil.which(name):
+            return path
+    message = "no Chromium: install it, on Debian or Ubuntu with: apt-get install chromium"
+    if os.environ.get("CI") == "true":
+        pytest.fail(message, pytrace=False)
+    pytest.skip(message)
