@@ -8,8 +8,9 @@
 import importlib.util
 import inspect
 import json
-import sys
-from collections.abc import Iterable, Iterator
+import pydoc
+import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from sphinx.util.fileutil import copy_asset
 from sphinx.util.nodes import nested_parse_with_titles
 
 import t2lib
-from t2lib import released
+from t2lib.registry import registry
 
 PACKAGE = t2lib.__name__
 RECORDED = Path(t2lib.__file__).parents[1] / "data/recorded"
@@ -33,7 +34,7 @@ MATHJAX_PARTS = ["tex-chtml.js", "input/tex/extensions", "output/chtml/fonts"]
 
 
 class Listing(SphinxDirective):
-    """A directive that writes reStructuredText and has it parsed where it stands."""
+    """A directive that writes Markdown and has it parsed where it stands."""
 
     def lines(self) -> Iterator[str]:
         """Yield the lines to parse."""
@@ -48,12 +49,10 @@ class Listing(SphinxDirective):
         return parent.children
 
 
-def table(header: Iterable[str], rows: Iterable[Iterable[str]]) -> Iterator[str]:
-    """Yield a reStructuredText table."""
-    yield from [".. list-table::", "   :header-rows: 1", ""]
-    for row in [header, *rows]:
-        for number, cell in enumerate(row):
-            yield f"   {'  ' if number else '* '}- {cell}"
+def table(header: list[str], rows: list[list[str]]) -> Iterator[str]:
+    """Yield a Markdown table."""
+    for row in [header, ["---"] * len(header), *rows]:
+        yield f"| {' | '.join(row)} |"
     yield ""
 
 
@@ -62,13 +61,15 @@ class ApiListing(Listing):
 
     def lines(self) -> Iterator[str]:
         """Yield one section a module."""
-        yield from [f".. currentmodule:: {PACKAGE}", ""]
         for module, names in public_names().items():
-            title = f"``{module}``"
-            summary = (inspect.getdoc(sys.modules[module]) or "").split("\n\n")[0]
-            yield from [title, "-" * len(title), "", summary.replace("\n", " "), ""]
+            yield from [f"## `{module}`", "", "```{eval-rst}"]
+            # The module's docstring is its introduction, and names in it are looked up in t2lib.
+            # No index entry for it: a module and a function in it may share a name.
+            yield from [f".. automodule:: {module}", "   :no-index:", ""]
+            yield from [f".. currentmodule:: {PACKAGE}", ""]
             for name, value in names.items():
                 yield from autodoc(name, value)
+            yield from ["```", ""]
 
 
 def public_names() -> dict[str, dict[str, Any]]:
@@ -101,17 +102,17 @@ class ReleasedListing(Listing):
 
     def lines(self) -> Iterator[str]:
         """Yield a table with one row a file, or a group of files."""
-        files = released.registry()
+        files = registry()
         files["group"] = files.name.str.split("/").str[0]
         rows = []
         for name, group in files.groupby("group", sort=False):
             first, many = group.iloc[0], len(group) > 1
-            pinned = f"{first.repository} at ``{first.commit[:12]}``" if first.repository else "—"
-            digest = "each in the registry" if many else f"``{first.sha256[:16]}…``"
+            pinned = f"{first.repository} at `{first.commit[:12]}`" if first.repository else "–"
+            digest = "each in the registry" if many else f"`{first.sha256[:16]}…`"
             count = f"{len(group):,} files, " if many else ""
             size = f"{count}{group['bytes'].sum() / 1e6:,.1f} MB"
-            cite = f":cite:`{first.citation}`"
-            rows.append([f"``{name}``", pinned, size, digest, first.licence, cite])
+            cite = f"{{cite}}`{first.citation}`"
+            rows.append([f"`{name}`", pinned, size, digest, first.licence, cite])
         header = ["Name", "Repository and commit", "Size", "sha256", "Licence", "Source"]
         yield from table(header, rows)
 
@@ -132,23 +133,30 @@ class RecordedListing(Listing):
     def row(path: Path) -> list[str]:
         """Return one result's cells."""
         content = json.loads(path.read_text())
-        names = [f"``{name}`` (``{sha256[:16]}…``)" for name, sha256 in content["inputs"].items()]
+        names = [f"`{name}` (`{sha256[:16]}…`)" for name, sha256 in content["inputs"].items()]
         inputs = ", ".join(names) if len(names) <= 4 else f"{names[0]} and {len(names) - 1} more"
-        settings = [f"``{key}`` = {value}" for key, value in (content["settings"] or {}).items()]
-        holds = ", ".join(f"``{key}``" for key in content["values"])
-        return [f"``{path.stem}``", inputs, ", ".join(settings) or "—", holds]
+        settings = [f"`{key}` = {value}" for key, value in (content["settings"] or {}).items()]
+        holds = ", ".join(f"`{key}`" for key in content["values"])
+        return [f"`{path.stem}`", inputs, ", ".join(settings) or "–", holds]
 
 
-def resolve_by_module(
+def resolve_by_name(
     app: Sphinx, env: BuildEnvironment, node: pending_xref, contnode: nodes.Element
 ) -> nodes.Element | None:
-    """Let ``t2lib.fit.fit_chinchilla`` in a docstring lead to ``t2lib.fit_chinchilla``."""
-    parts = node.get("reftarget", "").split(".")
-    if node.get("refdomain") != "py" or parts[0] != PACKAGE or len(parts) < 3:
+    """Let docstrings name things as their own module sees them: ``Fit``, ``t2lib.fit.Fit``.
+
+    Public names lead to their entry. Others that exist stay plain text; the rest are warnings.
+    """
+    module, target = node.get("py:module") or PACKAGE, node.get("reftarget", "")
+    if node.get("refdomain") != "py" or not module.startswith(PACKAGE):
         return None
-    short = ".".join([PACKAGE, *parts[2:]])
-    domain, kind = env.get_domain("py"), node["reftype"]
-    return domain.resolve_xref(env, node["refdoc"], app.builder, kind, short, node, contnode)
+    name = re.sub(rf"^{PACKAGE}\.(\w+\.)?(?=\w)", "", target)
+    kind = node["reftype"]
+    found = env.get_domain("py").resolve_xref(
+        env, node["refdoc"], app.builder, kind, f"{PACKAGE}.{name}", node, contnode
+    )
+    exists = any(pydoc.locate(f"{place}{target}") for place in (f"{module}.", f"{PACKAGE}.", ""))
+    return found or (contnode if exists else None)
 
 
 def copy_mathjax(app: Sphinx) -> None:
@@ -166,7 +174,7 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.add_directive("t2-api", ApiListing)
     app.add_directive("t2-released", ReleasedListing)
     app.add_directive("t2-recorded", RecordedListing)
-    app.connect("missing-reference", resolve_by_module)
+    app.connect("missing-reference", resolve_by_name)
     app.connect("builder-inited", copy_mathjax)
     app.config.mathjax_path = "mathjax/tex-chtml.js"
     return {"parallel_read_safe": True, "parallel_write_safe": True}
