@@ -8,7 +8,7 @@ A parameter at a bound, a flat direction or a runaway exponent is named in ``Fit
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -18,8 +18,6 @@ from scipy import optimize, special
 from t2lib import passk
 from t2lib.laws import (
     AdditiveLaw,
-    BetaConsistentLaw,
-    BetaRegressionLaw,
     Chinchilla,
     InteractionLaw,
     LawsAtEachK,
@@ -55,6 +53,8 @@ class Fit:
         Rows fitted.
     evaluations : int
         Evaluations of the model that the search cost; 0 where it was not counted.
+    restarts : ndarray or None
+        Objective that each random start arrived at, where the method has random starts.
     """
 
     law: Any
@@ -64,6 +64,7 @@ class Fit:
     at_bounds: tuple[str, ...]
     n_rows: int
     evaluations: int = 0
+    restarts: FloatArray | None = None
     _scaled_residuals: Residuals | None = field(default=None, repr=False, compare=False)
 
     def lmfit(self) -> tuple[lmfit.Minimizer, lmfit.minimizer.MinimizerResult]:
@@ -78,12 +79,12 @@ class Fit:
         Raises
         ------
         ValueError
-            Where the fit is no least-squares problem (maximum likelihood of counts).
+            Where the fit is not one least-squares problem (two stages, or a likelihood).
         """
         import lmfit
 
         if self._scaled_residuals is None:
-            raise ValueError("this fit maximises a likelihood: use a bootstrap for its errors")
+            raise ValueError("not one least-squares problem: use a bootstrap for its errors")
         parameters = lmfit.Parameters()
         for name, value in self.params.items():
             held = any(name == bound.split(" ")[0] for bound in self.at_bounds)
@@ -96,7 +97,7 @@ class Fit:
         return minimizer, minimizer.leastsq(xtol=1e-15, ftol=1e-15)
 
     def standard_errors(self) -> dict[str, float]:
-        """Standard error of each parameter from the curvature (lmfit); NaN where held at a bound."""
+        """Standard errors from the curvature (lmfit); NaN where held at a bound."""
         _, result = self.lmfit()
         errors = {name: result.params[name].stderr for name in self.params}
         return {name: np.nan if error is None else float(error) for name, error in errors.items()}
@@ -319,6 +320,253 @@ def _newton_polish(
         else:
             damping *= 10
     return v
+
+
+# ------------------------------------------------------------------- approach 1 and the rivals
+
+
+def fit_additive(
+    N: npt.ArrayLike,
+    D: npt.ArrayLike,
+    k: npt.ArrayLike,
+    neg_log_pass: npt.ArrayLike,
+    *,
+    weights: npt.ArrayLike | None = None,
+    method: Literal["projection", "paper"] = "projection",
+    restarts: int = 500,
+    seed: int = 0,
+) -> Fit:
+    """Fit approach 1, ``-log pass@k = E + A N^-alpha + B D^-beta + G k^-gamma``.
+
+    Parameters
+    ----------
+    N, D, k : array_like, shape (n,)
+        Parameters, training tokens and samples of each row, positive, k at least 1.
+    neg_log_pass : array_like, shape (n,)
+        Mean over questions of -log pass@k in nats, not negative.
+    weights : array_like, shape (n,), optional
+        Positive weights of the squared residuals; 1 by default.
+    method : {"projection", "paper"}
+        "projection": the three exponents are searched, E, A, B and G solved for inside.
+        "paper": the recipe of the paper's appendix F, to compare with: L-BFGS-B on all seven
+        parameters from random starts (at most 5,000 iterations each, tolerance 1e-15), the best
+        kept. Coefficients and exponents start log-uniformly; the paper does not print its ranges.
+    restarts, seed : int
+        Number and seed of the starts of "paper".
+
+    Returns
+    -------
+    Fit
+        With an :class:`~t2lib.laws.AdditiveLaw`; residuals in nats. For "paper",
+        ``Fit.restarts`` holds the objective each start arrived at.
+
+    Raises
+    ------
+    ValueError
+        Where a value is not valid, lengths differ, there are fewer rows than parameters, N, D or
+        k takes a single value, or every -log pass@k is 0.
+
+    References
+    ----------
+    Roberts et al. (2026), arXiv:2604.01411, approach 1 and appendix F.
+    """
+    columns = {"N": N, "D": D, "k": k, "neg_log_pass": neg_log_pass}
+    columns["weights"] = _weights(weights, neg_log_pass)
+    x = _columns(columns, n_parameters=7, vary=("N", "D", "k"), allow_zero=("neg_log_pass",))
+    passk._at_least_one(x["k"])
+    y, root = x["neg_log_pass"], np.sqrt(x["weights"])
+    if not y.any():
+        raise ValueError("neg_log_pass is 0 in every row: there is nothing to fit")
+    arrived = None
+    if method == "projection":
+        found = fit_power_sum([x["N"], x["D"], x["k"]], y, x["weights"])
+    elif method == "paper":
+        found, arrived = _restarts(x, restarts, seed)
+    else:
+        raise ValueError(f"method is {method!r}: must be 'projection' or 'paper'")
+    (A, B, G), (alpha, beta, gamma) = found.coefficients.tolist(), found.exponents.tolist()
+    law = AdditiveLaw(found.constant, A, B, alpha, beta, G, gamma)
+    params = {name: getattr(law, name) for name in ("E", "A", "B", "alpha", "beta", "G", "gamma")}
+    return Fit(
+        law=law,
+        params=params,
+        objective=found.objective,
+        residuals=y - law.neg_log_pass(x["N"], x["D"], x["k"]),
+        at_bounds=_power_bounds(params, {"A": "alpha", "B": "beta", "G": "gamma"}),
+        n_rows=len(y),
+        evaluations=found.evaluations,
+        restarts=arrived,
+        _scaled_residuals=lambda p: root * (_power_sum(p, x) - y),
+    )
+
+
+def _restarts(x: dict[str, FloatArray], restarts: int, seed: int) -> tuple[PowerSum, FloatArray]:
+    """The paper's recipe: L-BFGS-B on all parameters from random starts."""
+    if restarts < 1:
+        raise ValueError(f"restarts is {restarts}: must be at least 1")
+    logs = [np.log(x[name]) for name in ("N", "D", "k")]
+    middles = np.array([values.mean() for values in logs])
+    logs = [values - middle for values, middle in zip(logs, middles, strict=True)]
+    y, w = x["neg_log_pass"], x["weights"]
+
+    def value_and_gradient(v: FloatArray) -> tuple[float, FloatArray]:
+        powers = [np.exp(-e * log) for e, log in zip(v[4:], logs, strict=True)]
+        r = v[0] + sum(c * power for c, power in zip(v[1:4], powers, strict=True)) - y
+        weighted = 2 * w * r
+        moments = [weighted * power for power in powers]
+        slopes = [-c * (m @ log) for c, m, log in zip(v[1:4], moments, logs, strict=True)]
+        gradient = np.array([weighted.sum(), *(m.sum() for m in moments), *slopes])
+        return float(w @ (r * r)), gradient
+
+    rng = np.random.default_rng(seed)
+    # Coefficients as terms in the middle of the data: their size is then that of y.
+    size = float(np.average(y, weights=w))
+    starts = np.exp(rng.uniform(np.log(0.01), np.log(2.0), (restarts, 7)))
+    starts[:, :4] *= size
+    arrived, best = np.empty(restarts), None
+    evaluations = 0
+    for i, start in enumerate(starts):
+        result = optimize.minimize(
+            value_and_gradient,
+            start,
+            jac=True,
+            method="L-BFGS-B",
+            bounds=[(0, None)] * 4 + [EXPONENT_RANGE] * 3,
+            options={"maxiter": 5000, "maxfun": 50000, "ftol": 1e-15, "gtol": 1e-15},
+        )
+        arrived[i] = result.fun
+        evaluations += result.nfev
+        if best is None or result.fun < best.fun:
+            best = result
+    assert best is not None
+    coefficients = best.x[1:4] * np.exp(best.x[4:] * middles)
+    found = PowerSum(float(best.x[0]), coefficients, best.x[4:], float(best.fun), evaluations)
+    return found, arrived
+
+
+def fit_interaction(
+    N: npt.ArrayLike, D: npt.ArrayLike, k: npt.ArrayLike, pass_at_k: npt.ArrayLike
+) -> Fit:
+    """Fit Krajewski et al.'s interaction law by linear least squares on ``log(-log Q)``.
+
+    Parameters
+    ----------
+    N, D, k : array_like, shape (n,)
+        Parameters, training tokens and samples of each row.
+    pass_at_k : array_like, shape (n,)
+        Task's pass@k, above 0 and below 1: its double logarithm is fitted.
+
+    Returns
+    -------
+    Fit
+        With an :class:`~t2lib.laws.InteractionLaw`; residuals are of pass@k.
+
+    Raises
+    ------
+    ValueError
+        Where a value is not valid (a pass@k of 0 or 1 among them), there are fewer rows than
+        parameters, or compute or k takes a single value.
+    """
+    columns = {"N": N, "D": D, "k": k, "pass_at_k": pass_at_k}
+    x = _columns(columns, n_parameters=4, vary=("k",))
+    Q = x["pass_at_k"]
+    passk._require(Q < 1, "pass_at_k", Q, "must be below 1: its double logarithm is fitted")
+    log_C, log_k = np.log(6 * x["N"] * x["D"]), np.log(passk._at_least_one(x["k"]))
+    if np.ptp(log_C) == 0:
+        raise ValueError("6 N D is the same in every row: its exponent cannot be fitted")
+    design = np.stack([np.ones_like(Q), log_C, log_k, log_C * log_k], axis=1)
+    target = np.log(-np.log(Q))
+    solution, _, _, _ = np.linalg.lstsq(design, target)
+    law = InteractionLaw(*solution.tolist())
+    names = ("log_A", "alpha", "beta", "delta")
+    return Fit(
+        law=law,
+        params=dict(zip(names, solution.tolist(), strict=True)),
+        objective=float(((design @ solution - target) ** 2).sum()),
+        residuals=Q - law.pass_at_k(x["N"], x["D"], x["k"]),
+        at_bounds=(),
+        n_rows=len(Q),
+        evaluations=1,
+        _scaled_residuals=lambda p: design @ np.array([p[name] for name in names]) - target,
+    )
+
+
+def fit_at_each_k(
+    N: npt.ArrayLike,
+    D: npt.ArrayLike,
+    k: npt.ArrayLike,
+    pass_at_k: npt.ArrayLike,
+    *,
+    by_compute: bool = True,
+) -> Fit:
+    """Fit Schaeffer et al.'s laws: a saturating power law of ``-log Q`` for each k apart.
+
+    Squared residuals are relative to ``-log Q``, so that rows of every size count alike.
+
+    Parameters
+    ----------
+    N, D, k : array_like, shape (n,)
+        Parameters, training tokens and samples of each row.
+    pass_at_k : array_like, shape (n,)
+        Task's pass@k, above 0 and below 1.
+    by_compute : bool
+        Fit ``E + C0 C^-alpha`` with C = 6 N D, otherwise ``E + A N^-alpha + B D^-beta``.
+
+    Returns
+    -------
+    Fit
+        With a :class:`~t2lib.laws.LawsAtEachK`; parameters are named ``E[1]``, ``alpha[1]``, ...
+        by their k; residuals are of pass@k.
+
+    Raises
+    ------
+    ValueError
+        Where a value is not valid (a pass@k of 0 or 1 among them), or a k has fewer rows than its
+        law has parameters, or a single size.
+    """
+    columns = {"N": N, "D": D, "k": k, "pass_at_k": pass_at_k}
+    x = _columns(columns, n_parameters=3, vary=())
+    Q = x["pass_at_k"]
+    passk._require(Q < 1, "pass_at_k", Q, "must be below 1: its logarithm is fitted")
+    ks = np.unique(passk._at_least_one(x["k"]))
+    laws: list[Chinchilla] = []
+    params: dict[str, float] = {}
+    bounds: list[str] = []
+    objective = 0.0
+    for value in ks:
+        here = x["k"] == value
+        y = -np.log(Q[here])
+        sizes = {"N": x["N"][here], "D": x["D"][here]}
+        if by_compute:
+            sizes = {"C": 6 * sizes["N"] * sizes["D"]}
+        try:
+            sizes = _columns(dict(sizes), n_parameters=1 + 2 * len(sizes), vary=tuple(sizes))
+        except ValueError as error:
+            raise ValueError(f"at k = {value:g}: {error}") from None
+        found = fit_power_sum(list(sizes.values()), y, 1 / y**2)
+        if by_compute:  # Chinchilla's second term switched off
+            one = Chinchilla(
+                found.constant, float(found.coefficients[0]), 0.0, float(found.exponents[0]), 1.0
+            )
+            terms = {"A": "alpha"}
+        else:
+            one, terms = _as_chinchilla(found), {"A": "alpha", "B": "beta"}
+        laws.append(one)
+        objective += found.objective
+        own = {"E": one.E} | {name: getattr(one, name) for pair in terms.items() for name in pair}
+        params |= {f"{name}[{value:g}]": number for name, number in own.items()}
+        for bound in _power_bounds(own, terms):
+            name, _, rest = bound.partition(" ")
+            bounds.append(f"{name}[{value:g}] {rest}")
+    law = LawsAtEachK(tuple(ks.tolist()), tuple(laws), by_compute)
+    return Fit(
+        law=law,
+        params=params,
+        objective=objective,
+        residuals=Q - law.pass_at_k(x["N"], x["D"], x["k"]),
+        at_bounds=tuple(bounds),
+        n_rows=len(Q),
+    )
 
 
 # ------------------------------------------------------------------------- checks and bounds
