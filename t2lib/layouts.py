@@ -115,7 +115,7 @@ def load_points(name: str) -> pd.DataFrame:
         * "porian": Porian et al.'s RefinedWeb grid of compute levels;
         * "gemstones", "gemstones_dclm": losses on FineWeb-Edu and on DCLM, every checkpoint;
         * "gadre": 104 over-trained models of three training sets (the first part of the model's
-          name), all judged on the C4 validation set, the one in-the-wild set common to all.
+          name), all judged on the same set, C4 validation, the largest of the eight released.
 
     Returns
     -------
@@ -247,8 +247,7 @@ def read_nll_table(path: Path) -> tuple[pd.DataFrame, npt.NDArray[np.float32]]:
         nll = lists.flatten().to_numpy(zero_copy_only=False).reshape(table.num_rows, -1)
     except ValueError:
         raise DataError(f"{path}: column nll: checkpoints differ in their questions") from None
-    for row, losses in enumerate(nll, start=1):
-        _require_losses(losses, f"{path}: row {row}, column nll")
+    _require_losses(nll, lambda row, at: f"{path}: row {row + 1}, column nll: question {at}")
     return table.select(["model", "step"]).to_pandas(), nll
 
 
@@ -284,17 +283,16 @@ def read_nll_json(path: Path, key: str = "main") -> npt.NDArray[np.float32]:
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise DataError(f"{path}: row {row}, column {key}: {value!r} is not a number")
     losses = np.asarray(content[key], dtype=np.float32)
-    _require_losses(losses, f"{path}: column {key}")
+    _require_losses(losses, lambda at: f"{path}: row {at + 1}, column {key}")
     return losses
 
 
-def _require_losses(losses: npt.NDArray[np.float32], where: str) -> None:
-    wrong = np.flatnonzero(~(np.isfinite(losses) & (losses >= 0)))
-    if wrong.size:
-        value = losses[wrong[0]]
-        raise DataError(
-            f"{where}: question {wrong[0]}: {value} is not a finite number of 0 or more"
-        )
+def _require_losses(losses: npt.NDArray[np.float32], where: Callable[..., str]) -> None:
+    """Raise DataError at the first loss that is none; ``where`` turns its indices into words."""
+    wrong = np.argwhere(~(np.isfinite(losses) & (losses >= 0)))
+    if len(wrong):
+        value = losses[tuple(wrong[0])]
+        raise DataError(f"{where(*wrong[0])}: {value} is not a finite number of 0 or more")
 
 
 # --- Pythia ---------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ A name with a slash belongs to a group: ``gadre_models`` stands for all ``gadre_
 Environment
 -----------
 T2LIB_MIRROR
-    A folder or http address laid out as ``OWNER/REPO/COMMIT/PATH``, in place of the host.
+    A folder (its whole path) or http address laid out as ``OWNER/REPO/COMMIT/PATH``, in place of the host.
 T2LIB_CACHE
     Where downloads are kept; the operating system's cache folder if not set.
 T2LIB_DATA
@@ -287,7 +287,13 @@ def _download(row: ReleasedFile) -> Path:
     url = f"{mirror or HOST}/{quote(row.relative)}"
 
     def get(url: str, output: str, manager: Any) -> None:
-        pooch.HTTPDownloader()(url, output, manager)
+        try:
+            pooch.HTTPDownloader()(url, output, manager)
+        except requests.HTTPError as error:
+            code = error.response.status_code if error.response is not None else 0
+            if code in (404, 410):  # no use in trying again
+                raise NotThereError(f"{row.name}: not there: {url} answered {code}") from None
+            raise
         try:
             _verify(Path(output), row)
         except FetchError as error:  # pooch retries after a ValueError and removes the file
@@ -304,10 +310,10 @@ def _download(row: ReleasedFile) -> Path:
     tried = f"(tried {RETRIES + 1} times)"
     try:
         return Path(store.fetch(row.relative, downloader=get))
+    except FetchError:
+        raise
     except requests.HTTPError as error:
-        code = getattr(error.response, "status_code", "an error")
-        kind = NotThereError if code in (404, 410) else FetchError
-        raise kind(f"{row.name}: {url} answered {code} {tried}") from None
+        raise FetchError(f"{row.name}: {error} {tried}") from None
     except requests.RequestException as error:
         raise FetchError(
             f"{row.name}: cannot reach {url}: {type(error).__name__} {tried}; {remedy}"
@@ -372,9 +378,9 @@ def recorded(
     record = _read_record(file)
     if record["inputs"] != prints:
         raise DataError(f"{file}: recorded from other versions of {listed} than the registry's")
-    note = f"The released {listed} is not at hand, so this is the result recorded from it"
+    note = f"Recorded earlier from the released {listed}, not at hand here"
     if record["settings"] and record["settings"] != chosen:
-        note += " with " + ", ".join(f"{k} = {v}" for k, v in record["settings"].items())
+        note += ", with " + ", ".join(f"{k} = {v}" for k, v in record["settings"].items())
     return Recorded(record["values"], "recorded", note + ".")
 
 

@@ -60,8 +60,9 @@ def validate(table: pd.DataFrame, schema_name: str, source: str = "table") -> pd
     Raises
     ------
     DataError
-        At the first fault. The row it names is the table's own index label; :func:`read_table`
-        labels rows by line number, so that it is the line a user sees in an editor.
+        At the first fault. The row it names is the table's own index label (its position where
+        labels repeat); :func:`read_table` labels rows by line number, so that it is the line a
+        user sees in an editor.
 
     Examples
     --------
@@ -76,6 +77,8 @@ def validate(table: pd.DataFrame, schema_name: str, source: str = "table") -> pd
     import pandera.errors
 
     schema = _schema(schema_name)
+    if not table.index.is_unique:
+        table = table.reset_index(drop=True)
     _require_columns(table, schema, source)
     if table.empty:
         raise DataError(f"{source}: the table is empty: it has no rows")
@@ -111,8 +114,9 @@ def read_table(path: str | Path, schema_name: str) -> pd.DataFrame:
         CSV (the header is line 1) and JSON Lines, and counted from 1 in Parquet.
     """
     path = Path(path)
+    words = [name for name, column in _schema(schema_name).columns.items() if column.dtype is None]
     readers: dict[str, Callable[[Path], pd.DataFrame]] = {
-        ".csv": _read_csv,
+        ".csv": lambda path: _read_csv(path, words),
         ".parquet": _read_parquet,
         ".jsonl": read_jsonl,
     }
@@ -147,13 +151,18 @@ def read_jsonl(path: Path) -> pd.DataFrame:
     return pd.DataFrame(list(rows.values()), index=list(rows))
 
 
-def _read_csv(path: Path) -> pd.DataFrame:
+def _read_csv(path: Path, words: list[str]) -> pd.DataFrame:
+    """Read a table whose columns ``words`` stay text, even where they look like numbers."""
     import pandas as pd
 
     try:
         # Blank lines are kept while reading, so that row numbers stay line numbers.
         table = pd.read_csv(
-            path, skip_blank_lines=False, index_col=False, float_precision="round_trip"
+            path,
+            skip_blank_lines=False,
+            index_col=False,
+            float_precision="round_trip",
+            dtype=dict.fromkeys(words, str),
         )
     except pd.errors.EmptyDataError:
         raise DataError(f"{path}: the table is empty: it has no rows") from None
