@@ -9,7 +9,8 @@ A name with a slash belongs to a group: ``gadre_models`` stands for all ``gadre_
 Environment
 -----------
 T2LIB_MIRROR
-    A folder (its whole path) or http address laid out as ``OWNER/REPO/COMMIT/PATH``, in place of the host.
+    A folder (its whole path) or http address laid out as ``OWNER/REPO/COMMIT/PATH``, in place of
+    the host.
 T2LIB_CACHE
     Where downloads are kept; the operating system's cache folder if not set.
 T2LIB_DATA

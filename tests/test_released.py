@@ -294,9 +294,7 @@ def test_recorded_and_recomputed_look_the_same(shelf, monkeypatch, tmp_path):
 
     file.unlink()
     later = registry.recorded("fit", compute, inputs=["points"], settings={"n": 20})
-    note = (
-        "The released points is not at hand, so this is the result recorded from it with n = 200."
-    )
+    note = "Recorded earlier from the released points, not at hand here, with n = 200."
     assert later == registry.Recorded(values, "recorded", note)
 
 
