@@ -1,0 +1,198 @@
+"""The lock, pyproject.toml, environment.yml, the workflows and `make` agree."""
+
+import re
+import shutil
+import subprocess
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+from conftest import ROOT
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
+from packaging.utils import canonicalize_name
+
+PYTHONS = ["3.11", "3.12", "3.13"]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+LOCK = (ROOT / "requirements.lock").read_text()
+WANTED = [
+    *PROJECT["dependencies"],
+    *PROJECT["optional-dependencies"]["book"],
+    *PROJECT["optional-dependencies"]["test"],
+]
+
+
+def pins(python: str) -> dict[str, Requirement]:
+    """Return what the lock installs for this Python on Linux."""
+    environment = {
+        "python_version": python,
+        "python_full_version": f"{python}.4",
+        "sys_platform": "linux",
+        "os_name": "posix",
+        "platform_python_implementation": "CPython",
+        "implementation_name": "cpython",
+    }
+    lines = re.sub(r" \\\n", " ", LOCK).splitlines()
+    found = [Requirement(x.split(" --hash")[0]) for x in lines if re.match(r"\w", x)]
+    chosen = [r for r in found if r.marker is None or r.marker.evaluate(environment)]
+    names = [canonicalize_name(r.name) for r in chosen]
+    assert len(names) == len(set(names)), "two versions of one package"
+    return dict(zip(names, chosen, strict=True))
+
+
+@pytest.mark.parametrize("python", PYTHONS)
+@pytest.mark.parametrize("wanted", WANTED)
+def test_lock_satisfies_every_requirement(python: str, wanted: str) -> None:
+    """For each Python that the book supports."""
+    requirement = Requirement(wanted)
+    pin = pins(python)[canonicalize_name(requirement.name)]
+    (exact,) = pin.specifier
+    assert exact.operator == "=="
+    assert requirement.specifier.contains(exact.version)
+
+
+def test_every_pin_is_exact_and_hashed() -> None:
+    """Every entry is NAME==VERSION, perhaps a marker, and hashes; nothing else is a line."""
+    entry = r"[\w.-]+(\[[\w-]+\])?==[\w.]+( ; [^\\\n]+)?( \\\n    --hash=sha256:[0-9a-f]{64})+\n(    #.*\n)*"
+    assert re.fullmatch(f"({entry})+", LOCK)
+
+
+def test_supported_pythons_are_the_same_everywhere() -> None:
+    """In pyproject.toml, environment.yml, the workflow and the script that makes environments."""
+    supported = SpecifierSet(PROJECT["requires-python"])
+    assert [f"3.{n}" for n in range(9, 20) if supported.contains(f"3.{n}.0")] == PYTHONS
+    workflow = yaml.safe_load((ROOT / ".github/workflows/ci.yml").read_text())
+    assert workflow["jobs"]["test"]["strategy"]["matrix"]["python"] == PYTHONS
+    assert f"    {' | '.join(PYTHONS)})" in (ROOT / "book/environment.sh").read_text()
+
+
+def test_environment_yml_is_the_lock() -> None:
+    """It adds a Python that the lock holds for, pip, and nothing else."""
+    python, pip, packages = yaml.safe_load((ROOT / "environment.yml").read_text())["dependencies"]
+    assert python.removeprefix("python=") in PYTHONS
+    assert pip == "pip"
+    assert packages == {"pip": ["-r requirements.lock"]}
+
+
+def test_workflow_actions_are_pinned() -> None:
+    """By commit, since a tag can move."""
+    for path in (ROOT / ".github/workflows").glob("*.yml"):
+        for used in re.findall(r"uses: *(.*)", path.read_text()):
+            assert re.fullmatch(r"[\w-]+/[\w-]+@[0-9a-f]{40} # v[\d.]+", used)
+
+
+def committed() -> list[Path]:
+    """Return every file of the repository that is or would be committed."""
+    command = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"]
+    listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    if listed.returncode:
+        pytest.skip("not a git repository")
+    return [ROOT / name for name in listed.stdout.split("\0") if name and (ROOT / name).is_file()]
+
+
+def test_no_file_names_a_package_index() -> None:
+    """Where packages come from is the reader's business."""
+    # In parts, so that this file names none either.
+    hosts = ["pypi" + ".org", "pypi" + ".python", "pythonhosted" + ".org", "anaconda" + ".org"]
+    hosts += ["anaconda" + ".com", "npmjs" + ".org", "npmjs" + ".com", "jsdelivr" + ".net"]
+    options = [
+        "--index" + "-url",
+        "--extra-index" + "-url",
+        "--find" + "-links",
+        "--trusted" + "-host",
+    ]
+    for path in committed():
+        content = path.read_bytes().decode(errors="ignore").lower()
+        for name in [*hosts, *options]:
+            assert name not in content, f"{path.relative_to(ROOT)} names {name}"
+    for sign in ["://", " @ ", "-i ", "-f "]:
+        assert sign not in LOCK
+
+
+# ------------------------------------------------------------------------------ environment.sh
+
+
+def make_environment(
+    tmp_path: Path, pythons: dict[str, str], wish: str = ""
+) -> subprocess.CompletedProcess[str]:
+    """Run environment.sh where only these interpreters (name: shell script) can be found."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    for name, script in pythons.items():
+        (folder / name).write_text(f"#!/bin/sh\n{script}\n")
+        (folder / name).chmod(0o755)
+    for tool in ["touch", "mkdir", "cat"]:
+        (folder / tool).symlink_to(shutil.which(tool) or "")
+    command = ["/bin/sh", str(ROOT / "book/environment.sh"), "env", "env/stamp", wish]
+    return subprocess.run(
+        command, cwd=tmp_path, env={"PATH": str(folder)}, capture_output=True, text=True
+    )
+
+
+def says(version: str, *, venv: bool) -> str:
+    """Return a script that answers as a Python of this version, with or without venv."""
+    return f'case "$*" in *version*) echo {version};; *ensurepip*) exit {0 if venv else 1};; esac'
+
+
+@pytest.mark.parametrize(
+    ("pythons", "wish", "message"),
+    [
+        ({}, "", "no Python found, the book needs Python 3.11, 3.12 or 3.13: install one"),
+        ({}, "python3.12", "no python3.12 found, the book needs"),
+        ({"python3": says("3.9", venv=True)}, "", "python3 is Python 3.9, the book needs 3.11"),
+        ({"python3": says("3.14", venv=True)}, "", "python3 is Python 3.14, the book needs 3.11"),
+        (
+            {"python3": says("3.11", venv=False)},
+            "",
+            "python3 has no venv: install it, on Debian or Ubuntu with: "
+            "apt-get install python3.11-venv",
+        ),
+        (
+            {"python3.10": says("3.10", venv=True), "python3": says("3.12", venv=True)},
+            "python3.10",
+            "python3.10 is Python 3.10, the book needs 3.11",
+        ),
+    ],
+)
+def test_unfit_python_is_told_in_one_line(
+    tmp_path: Path, pythons: dict[str, str], wish: str, message: str
+) -> None:
+    """What is wrong and what to install."""
+    done = make_environment(tmp_path, pythons, wish)
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"environment: {message}")
+    assert len(done.stderr.splitlines()) == 1
+    assert not (tmp_path / "env").exists()
+
+
+MAKES_VENV = """
+case "$*" in
+*version*) echo 3.12;;
+*"-m venv"*)
+    mkdir -p env/bin
+    printf '#!/bin/sh\\nexit $PIP\\n' >env/bin/python
+    /bin/chmod +x env/bin/python;;
+esac
+"""
+
+
+@pytest.mark.parametrize("pip", [0, 1])
+def test_environment_is_stamped_only_when_whole(tmp_path: Path, pip: int) -> None:
+    """A failed installation is begun again by the next make; a better Python is found by itself."""
+    unfit = says("3.13", venv=False)
+    done = make_environment(
+        tmp_path, {"python3.13": unfit, "python3": MAKES_VENV.replace("$PIP", str(pip))}
+    )
+    assert "env from python3," in done.stderr
+    assert done.returncode == pip
+    assert (tmp_path / "env/stamp").exists() == (pip == 0)
+    assert ("pip could not install" in done.stderr) == (pip == 1)
+
+
+def test_make_help_names_every_command() -> None:
+    """And the commands are those that the book names."""
+    done = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True)
+    named = [line.split()[1] for line in done.stdout.splitlines()]
+    assert named == re.findall(r"^\.PHONY: (.*)", (ROOT / "Makefile").read_text(), re.M)[0].split()
+    assert {"book", "test", "lab", "serve", "data", "bench", "clean", "help"} == set(named)
