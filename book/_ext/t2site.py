@@ -75,7 +75,7 @@ class ApiListing(Listing):
 def public_names() -> dict[str, dict[str, Any]]:
     """Return every public class and function of t2lib, grouped by the module that defines it."""
     groups: dict[str, dict[str, Any]] = {}
-    for name in getattr(t2lib, "__all__", []):
+    for name in t2lib.__all__:
         value = getattr(t2lib, name)
         if inspect.ismodule(value):  # offered as a whole, like t2lib.plots
             own = [f for f in inspect.getmembers(value, inspect.isfunction) if f[0][0] != "_"]

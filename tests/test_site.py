@@ -1,0 +1,388 @@
+"""The built site: its links and images by reading the files, its pages in a headless browser."""
+
+import functools
+import http.server
+import re
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+import nbformat
+import pytest
+import yaml
+from conftest import ROOT
+
+sys.path.insert(0, str(ROOT / "book"))
+import build
+
+LOADS = {"img": "src", "script": "src", "link": "href", "iframe": "src", "source": "src"}
+BROWSER_FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-dev-shm-usage",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--no-first-run",
+]
+
+
+# ------------------------------------------------------------------------------- reading the files
+
+
+class Page(HTMLParser):
+    """What a page holds: its anchors, links, loaded files and images."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.path = path
+        self.anchors: set[str] = set()
+        self.links: list[str] = []
+        self.loads: list[str] = []
+        self.images: list[dict[str, str | None]] = []
+        self.feed(path.read_text(encoding="utf-8"))
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        attributes = dict(attrs)
+        self.anchors |= {a for a in (attributes.get("id"), attributes.get("name")) if a}
+        if tag == "a" and attributes.get("href") is not None:
+            self.links.append(attributes["href"] or "")
+        if tag in LOADS and attributes.get(LOADS[tag]):
+            self.loads.append(attributes[LOADS[tag]] or "")
+        if tag == "img":
+            self.images.append(attributes)
+
+
+def read_pages(site: Path) -> dict[Path, Page]:
+    """Return every page of the site, by its path."""
+    paths = [p for p in site.rglob("*.html") if "_static" not in p.relative_to(site).parts]
+    return {path: Page(path) for path in sorted(paths)}
+
+
+@pytest.fixture(scope="module")
+def pages(site: Path) -> dict[Path, Page]:
+    return read_pages(site)
+
+
+def is_external(address: str) -> bool:
+    return bool(urlsplit(address).scheme or urlsplit(address).netloc)
+
+
+def missing_targets(pages: dict[Path, Page]) -> list[str]:
+    """Name every internal link or loaded file that leads nowhere."""
+    wrong = []
+    for path, page in pages.items():
+        for address in [*page.links, *page.loads]:
+            if is_external(address):
+                continue
+            parts = urlsplit(address)
+            target = (path.parent / unquote(parts.path)).resolve() if parts.path else path
+            anchor = unquote(parts.fragment)
+            if not target.is_file():
+                wrong.append(f"{path.name}: {address}: no such file")
+            elif anchor and target.suffix == ".html" and anchor not in pages[target].anchors:
+                wrong.append(f"{path.name}: {address}: no such anchor")
+    return wrong
+
+
+def test_every_page_of_the_contents_is_there(site: Path) -> None:
+    toc = yaml.safe_load((ROOT / "_toc.yml").read_text())
+    listed = [toc["root"], *(c["file"] for part in toc["parts"] for c in part["chapters"])]
+    assert [name for name in listed if not (site / f"{name}.html").is_file()] == []
+    chapters = {f"chapters/{p.stem}" for p in (ROOT / "chapters").glob("[0-9]*.md")}
+    assert chapters <= set(listed), "chapters that _toc.yml does not list"
+
+
+def test_internal_links_and_anchors_resolve(pages: dict[Path, Page]) -> None:
+    assert missing_targets({p.resolve(): page for p, page in pages.items()}) == []
+
+
+def test_a_broken_link_is_found(tmp_path: Path) -> None:
+    (tmp_path / "a.html").write_text('<a href="b.html#there">x</a><a href="b.html#gone">x</a>')
+    (tmp_path / "b.html").write_text('<p id="there"></p><a href="c.html">x</a>')
+    wrong = missing_targets({p.resolve(): page for p, page in read_pages(tmp_path).items()})
+    assert wrong == ["a.html: b.html#gone: no such anchor", "b.html: c.html: no such file"]
+
+
+def test_external_links_are_well_formed(pages: dict[Path, Page]) -> None:
+    links = {link for page in pages.values() for link in page.links if is_external(link)}
+    assert links, "the bibliography links to its sources"
+    for link in links:
+        parts = urlsplit(link)
+        assert parts.scheme in ("http", "https"), link
+        assert re.fullmatch(r"([a-z0-9-]+\.)+[a-z]{2,}", parts.netloc), link
+        assert not re.search(r"\s", link), link
+
+
+def test_nothing_is_loaded_from_another_host(pages: dict[Path, Page], site: Path) -> None:
+    loads = [(page.path.name, load) for page in pages.values() for load in page.loads]
+    assert [load for load in loads if is_external(load[1])] == []
+    for sheet in site.rglob("*.css"):
+        assert not re.search(r"(@import|url\()[\s'\"]*(https?:)?//", sheet.read_text()), sheet
+
+
+def test_every_image_has_alternative_text(pages: dict[Path, Page]) -> None:
+    bare = [
+        f"{page.path.name}: {image.get('src')}"
+        for page in pages.values()
+        for image in page.images
+        if not (image.get("alt") or "").strip()
+    ]
+    assert bare == []
+    # A figure without a description of its own gets its file's name, which tells nobody anything.
+    named = [i["alt"] for page in pages.values() for i in page.images if "_images/" in i["alt"]]
+    assert named == []
+
+
+def test_the_api_page_lists_every_public_name(pages: dict[Path, Page], site: Path) -> None:
+    import t2lib
+
+    anchors = pages[site / "book/api.html"].anchors
+    callables = [name for name in t2lib.__all__ if callable(getattr(t2lib, name))]
+    assert [name for name in callables if f"t2lib.{name}" not in anchors] == []
+
+
+# ----------------------------------------------------------------------------------- launch buttons
+
+
+def launch_links(pages: dict[Path, Page]) -> set[str]:
+    hosts = ("mybinder.org", "colab.research.google.com")
+    links = {link for page in pages.values() for link in page.links}
+    return {link for link in links if urlsplit(link).netloc in hosts}
+
+
+def test_launch_buttons_follow_the_repository_setting(pages: dict[Path, Page]) -> None:
+    repository = yaml.safe_load((ROOT / "_config.yml").read_text())["repository"]["url"]
+    links = launch_links(pages)
+    if repository:
+        assert links
+        name = repository.removeprefix("https://github.com/")
+        assert all(name in link for link in links)
+    else:
+        assert links == set()
+        everywhere = {link for page in pages.values() for link in page.links}
+        assert not any("jupyter-book" in link for link in everywhere), "the template's repository"
+
+
+def test_launch_buttons_with_an_address_lead_to_the_notebook(tmp_path: Path) -> None:
+    config = yaml.safe_load((ROOT / "_config.yml").read_text())
+    config["repository"]["url"] = "https://github.com/someone/some-book"
+    source = tmp_path / "source"
+    for folder in ["book", "chapters"]:
+        (source / folder).mkdir(parents=True)
+    for shared in ["_ext", "_static", "references.bib"]:
+        (source / "book" / shared).symlink_to(ROOT / "book" / shared)
+    (source / "_config.yml").write_text(yaml.safe_dump(build.settle(config)))
+    toc = {"format": "jb-book", "root": "book/intro", "chapters": [{"file": "chapters/01_small"}]}
+    (source / "_toc.yml").write_text(yaml.safe_dump(toc))
+    (source / "book/intro.md").write_text("# Start\n")
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell("# A chapter")])
+    notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3"}
+    nbformat.write(notebook, source / "chapters/01_small.ipynb")
+
+    worker = [sys.executable, ROOT / "book/worker.py", "render", source, tmp_path / "out"]
+    with subprocess.Popen(
+        worker,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    ) as run:
+        said = run.stdout.read() if run.stdout else ""
+    assert run.returncode == 0, said
+
+    page = Page(tmp_path / "out/_build/html/chapters/01_small.html")
+    assert launch_links({page.path: page}) == {
+        "https://mybinder.org/v2/gh/someone/some-book/main"
+        "?urlpath=lab/tree/chapters/01_small.ipynb",
+        "https://colab.research.google.com/github/someone/some-book/blob/main"
+        "/chapters/01_small.ipynb",
+    }
+    assert "../_sources/chapters/01_small.ipynb" in page.links
+
+
+# ------------------------------------------------------------------------------------ in a browser
+
+
+class QuietHandler(http.server.SimpleHTTPRequestHandler):
+    """Serves files without a word."""
+
+    def log_message(self, *_: Any) -> None:
+        pass
+
+
+@pytest.fixture(scope="module")
+def address(site: Path) -> Iterator[str]:
+    """Serve the site on this machine only and return its address."""
+    handler = functools.partial(QuietHandler, directory=str(site))
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}/"
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.fixture(scope="module")
+def browser(chromium: str) -> Iterator[Any]:
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=BROWSER_FLAGS)
+        yield browser
+        browser.close()
+
+
+class Visit:
+    """One page in the browser, with everything that went wrong on it."""
+
+    def __init__(self, browser: Any, url: str, width: int = 1440, scheme: str = "light") -> None:
+        self.faults: list[str] = []
+        self.origin = "{0.scheme}://{0.netloc}/".format(urlsplit(url))
+        self.page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
+        self.page.set_default_timeout(60_000)
+        self.page.route("**/*", self._only_this_host)
+        self.page.on("console", self._console)
+        self.page.on("pageerror", lambda error: self.faults.append(f"script error: {error}"))
+        self.page.on("response", self._response)
+        self.page.goto(url, wait_until="load")
+        self.page.add_style_tag(content="* { transition: none !important }")  # colours hold still
+        self.page.evaluate("() => window.MathJax?.startup?.promise")
+
+    def _only_this_host(self, route: Any) -> None:
+        if route.request.url.startswith((self.origin, "data:", "blob:")):
+            route.continue_()
+        else:
+            self.faults.append(f"asks another host: {route.request.url}")
+            route.abort()
+
+    def _console(self, message: Any) -> None:
+        if message.type in ("error", "warning"):
+            self.faults.append(f"console {message.type}: {message.text}")
+
+    def _response(self, response: Any) -> None:
+        if response.status >= 400:
+            self.faults.append(f"answered {response.status}: {response.url}")
+
+    def __enter__(self) -> "Visit":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.page.close()
+
+
+LOOK = r"""
+async () => {
+  const seen = [...document.querySelectorAll(".bd-article img, .navbar-brand img")];
+  await Promise.all(seen.map(image => image.decode().catch(() => null)));
+  const copy = document.querySelector("article")?.cloneNode(true);
+  copy?.querySelectorAll("pre, code, script, mjx-container").forEach(part => part.remove());
+  return {
+    width: document.documentElement.scrollWidth,
+    formulas: document.querySelectorAll(".math").length,
+    rendered: document.querySelectorAll("mjx-container").length,
+    broken: document.querySelectorAll("mjx-merror, merror").length,
+    images: seen.filter(image => image.naturalWidth === 0).map(image => image.src),
+    text: copy?.textContent ?? "",
+  };
+}
+"""
+MARKUP = re.compile(r"\$\$|\\\(|\\\[|\\begin\{|\{(eq|cite|glue|doc|ref|numref|math)[:\w]*\}")
+
+
+# Relative luminance and contrast as WCAG 2 defines them; 3 is enough for large or bold text.
+CONTRAST = r"""
+() => {
+  const channels = colour => (colour.match(/[\d.]+/g) ?? [0, 0, 0, 0]).map(Number);
+  const light = value =>
+    (value /= 255) <= 0.03928 ? value / 12.92 : ((value + 0.055) / 1.055) ** 2.4;
+  const luminance = ([r, g, b]) => 0.2126 * light(r) + 0.7152 * light(g) + 0.0722 * light(b);
+  const paper = element => {
+    for (; element; element = element.parentElement) {
+      const colour = channels(getComputedStyle(element).backgroundColor);
+      if ((colour[3] ?? 1) > 0.99) return colour;
+    }
+    return [255, 255, 255];
+  };
+  const wrong = [];
+  const texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  while (texts.nextNode()) {
+    const element = texts.currentNode.parentElement;
+    const style = getComputedStyle(element);
+    const unseen = element.closest("mjx-assistive-mml, script, style");
+    if (unseen || !element.checkVisibility() || !texts.currentNode.textContent.trim()) continue;
+    const size = parseFloat(style.fontSize);
+    const large = size >= 24 || (size >= 18.6 && Number(style.fontWeight) >= 700);
+    const [one, two] = [luminance(channels(style.color)), luminance(paper(element))];
+    const contrast = (Math.max(one, two) + 0.05) / (Math.min(one, two) + 0.05);
+    if (contrast < (large ? 3 : 4.5))
+      wrong.push(`${contrast.toFixed(1)}: ${texts.currentNode.textContent.trim().slice(0, 40)}`);
+  }
+  return [...new Set(wrong)].slice(0, 5);
+}
+"""
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(390, "dark"), (1440, "light")])
+def test_every_page_opens_whole(
+    browser: Any, address: str, pages: dict[Path, Page], site: Path, width: int, scheme: str
+) -> None:
+    wrong = []
+    for name in [path.relative_to(site).as_posix() for path in pages]:
+        if name == "index.html":
+            continue  # only sends the reader on
+        with Visit(browser, address + name, width, scheme) as visit:
+            assert visit.page.evaluate("document.documentElement.dataset.theme") == scheme
+            look = visit.page.evaluate(LOOK)
+            faults = visit.faults + [
+                f"contrast of {text}" for text in visit.page.evaluate(CONTRAST)
+            ]
+        if look["width"] > width:
+            faults.append(f"{look['width']} pixels wide")
+        if look["rendered"] < look["formulas"] or look["broken"]:
+            faults.append(
+                f"{look['formulas']} formulas, {look['rendered']} rendered, {look['broken']} broken"
+            )
+        faults += [f"not loaded: {image}" for image in look["images"]]
+        faults += [f"markup left: {found.group()}" for found in MARKUP.finditer(look["text"])]
+        wrong += [f"{name}: {fault}" for fault in faults]
+    assert wrong == []
+
+
+def test_the_site_starts_at_the_landing_page(browser: Any, address: str) -> None:
+    page = browser.new_page()
+    page.goto(address)
+    page.wait_for_url("**/book/intro.html")
+    page.close()
+
+
+def test_there_are_formulas_to_render(browser: Any, address: str) -> None:
+    with Visit(browser, address + "book/notation.html") as visit:
+        assert visit.page.evaluate(LOOK)["rendered"] > 50
+
+
+def test_the_theme_button_switches(browser: Any, address: str) -> None:
+    with Visit(browser, address + "book/intro.html") as visit:
+        background = "getComputedStyle(document.body).backgroundColor"
+        before = visit.page.evaluate(background)
+        button = visit.page.locator(".theme-switch-button").first
+        for _ in range(3):  # auto, light, dark
+            button.click()
+            if visit.page.evaluate("document.documentElement.dataset.theme") == "dark":
+                break
+        assert visit.page.evaluate("document.documentElement.dataset.theme") == "dark"
+        assert visit.page.evaluate(background) != before
+        assert visit.page.evaluate(CONTRAST) == []
+        assert visit.faults == []
+
+
+def test_search_finds_a_word(browser: Any, address: str) -> None:
+    with Visit(browser, address + "search.html?q=overtraining") as visit:
+        results = visit.page.locator("#search-results li a")
+        results.first.wait_for()
+        targets = results.evaluate_all("links => links.map(link => link.getAttribute('href'))")
+        assert any("intro" in target for target in targets)
+        assert visit.faults == []
