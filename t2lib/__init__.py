@@ -1,5 +1,8 @@
 """Train-to-test (T2) scaling laws: fit them, check them, and plan with them."""
 
+from typing import Any
+
+from t2lib.curves import load_curves, load_histograms, load_published
 from t2lib.fit import Fit, fit_additive, fit_at_each_k, fit_chinchilla, fit_interaction
 from t2lib.fit_beta import (
     fit_beta,
@@ -16,6 +19,7 @@ from t2lib.laws import (
     InteractionLaw,
     LawsAtEachK,
 )
+from t2lib.layouts import load_accuracies, load_points, load_questions
 from t2lib.passk import (
     beta_mean_nll,
     beta_neg_log_pass,
@@ -24,18 +28,25 @@ from t2lib.passk import (
     pass_at_k,
     pass_at_k_from_nll,
 )
+from t2lib.registry import FetchError, Recorded, at_hand, fetch, recorded, registry
+from t2lib.schemas import DataError, read_table, validate
 
 __all__ = [
     "AdditiveLaw",
     "BetaConsistentLaw",
     "BetaRegressionLaw",
     "Chinchilla",
+    "DataError",
+    "FetchError",
     "Fit",
     "InteractionLaw",
     "LawsAtEachK",
+    "Recorded",
+    "at_hand",
     "beta_mean_nll",
     "beta_neg_log_pass",
     "beta_pass_at_k",
+    "fetch",
     "fit_additive",
     "fit_at_each_k",
     "fit_beta",
@@ -45,7 +56,27 @@ __all__ = [
     "fit_beta_regression_counts",
     "fit_chinchilla",
     "fit_interaction",
+    "load_accuracies",
+    "load_curves",
+    "load_histograms",
+    "load_points",
+    "load_published",
+    "load_questions",
     "neg_log_pass_from_nll",
     "pass_at_k",
     "pass_at_k_from_nll",
+    "plots",
+    "read_table",
+    "recorded",
+    "registry",
+    "validate",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Import ``t2lib.plots`` at its first use: matplotlib takes longer than all the rest."""
+    if name == "plots":
+        import importlib
+
+        return importlib.import_module("t2lib.plots")
+    raise AttributeError(f"module 't2lib' has no attribute {name!r}")

@@ -2,7 +2,7 @@
 
 For given exponents the model is linear, so the best coefficients are a non-negative least-squares
 problem of a few columns: only the exponents need a search (Golub and Pereyra 1973). A grid over
-the exponents finds the basins, Gauss-Newton steps on the projected residuals the minimum in each.
+the exponents finds the basins, Newton steps on the projected objective the minimum in each.
 """
 
 from __future__ import annotations
@@ -12,14 +12,12 @@ from itertools import combinations, product
 
 import numpy as np
 import numpy.typing as npt
-from scipy import ndimage, optimize
+from scipy import optimize
 
 FloatArray = npt.NDArray[np.float64]
 
 # Exponents of scaling laws lie around 0.1 to 1; one that runs to the end of this range is reported.
 EXPONENT_RANGE = (1e-3, 5.0)
-_GRID = np.geomspace(0.02, 3.0, 9)
-_STARTS = 3
 
 
 @dataclass(frozen=True)
@@ -58,14 +56,15 @@ class _Term:
     def power(self, exponent: float) -> FloatArray:
         return np.exp(-exponent * self.log_levels)[self.rows]
 
-    def power_and_slope(self, exponent: float) -> tuple[FloatArray, FloatArray]:
-        """Return the column and its derivative with respect to the exponent."""
-        levels = np.exp(-exponent * self.log_levels)
-        return levels[self.rows], (-self.log_levels * levels)[self.rows]
+    def derivatives(self, exponent: float) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """Return the column and its first two derivatives with respect to the exponent."""
+        power = np.exp(-exponent * self.log_levels)
+        slope = -self.log_levels * power
+        return power[self.rows], slope[self.rows], (-self.log_levels * slope)[self.rows]
 
 
 class _Projection:
-    """Weighted residuals and their Jacobian, as functions of the exponents alone."""
+    """The least sum of squares that is possible at given exponents, with two derivatives."""
 
     def __init__(self, xs: list[FloatArray], y: FloatArray, weights: FloatArray) -> None:
         self.terms = [_Term(x) for x in xs]
@@ -73,40 +72,61 @@ class _Projection:
         self.y = y * self.root
         self.evaluations = 0
 
-    def evaluate(self, exponents: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
-        """Coefficients, residuals, and Kaufman's approximation of the residuals' Jacobian."""
-        self.evaluations += 1
-        columns, slopes = [self.root], []
-        for term, exponent in zip(self.terms, exponents, strict=True):
-            power, slope = term.power_and_slope(exponent)
-            columns.append(power * self.root)
-            slopes.append(slope * self.root)
-        design = np.stack(columns, axis=1)
-        Q, R = np.linalg.qr(design)
-        coefficients, _ = optimize.nnls(R, Q.T @ self.y)
-        active = coefficients > 0
-        residuals = design @ coefficients - self.y
-        jacobian = np.stack(slopes, axis=1) * coefficients[1:]
-        if active.any():
-            basis = Q if active.all() else np.linalg.qr(design[:, active])[0]
-            jacobian = jacobian - basis @ (basis.T @ jacobian)
-        return coefficients, residuals, jacobian
+    def coefficients(self, exponents: FloatArray) -> FloatArray:
+        """Best non-negative c0, c1, ... at these exponents."""
+        columns = [term.power(e) * self.root for term, e in zip(self.terms, exponents, strict=True)]
+        Q, R = np.linalg.qr(np.stack([self.root, *columns], axis=1))
+        return optimize.nnls(R, Q.T @ self.y)[0]
 
-    def starts(self) -> list[FloatArray]:
-        """Exponents on a coarse grid, the best basins first."""
+    def evaluate(self, exponents: FloatArray) -> tuple[float, FloatArray, FloatArray]:
+        """Sum of squares, its gradient, and its Hessian, halved, by the exponents alone.
+
+        The coefficients follow the exponents, so the Hessian is the Schur complement of theirs.
+        It keeps the second derivatives that Gauss-Newton leaves out: a law that does not fit has
+        large residuals, and there Gauss-Newton crawls.
+        """
+        self.evaluations += 1
+        parts = [t.derivatives(e) for t, e in zip(self.terms, exponents, strict=True)]
+        power, slope, bend = (
+            np.stack(columns, axis=1) * self.root[:, None] for columns in zip(*parts, strict=True)
+        )
+        design = np.concatenate([self.root[:, None], power], axis=1)
+        Q, R = np.linalg.qr(design)
+        c, _ = optimize.nnls(R, Q.T @ self.y)
+        residuals = design @ c - self.y
+        moment = residuals @ slope
+        slope = slope * c[1:]
+        hessian = slope.T @ slope + np.diag(c[1:] * (residuals @ bend))
+        mixed = design.T @ slope
+        mixed[1:] += np.diag(moment)
+        active = np.flatnonzero(c)
+        inner = design[:, active].T @ design[:, active]
+        inner += 1e-14 * np.trace(inner) * np.eye(len(active))  # columns can be nearly collinear
+        hessian = hessian - mixed[active].T @ np.linalg.solve(inner, mixed[active])
+        return float(residuals @ residuals), c[1:] * moment, hessian
+
+    def starts(self, axes: list[FloatArray], count: int) -> list[FloatArray]:
+        """The best points of a grid of exponents that lie apart from one another."""
         columns = [self.root]
-        columns += [term.power(e) * self.root for term in self.terms for e in _GRID]
+        columns += [
+            t.power(e) * self.root for t, axis in zip(self.terms, axes, strict=True) for e in axis
+        ]
         matrix = np.stack(columns, axis=1)
         gram, moment = matrix.T @ matrix, matrix.T @ self.y
-        cells = np.array(list(product(range(len(_GRID)), repeat=len(self.terms))))
-        offsets = 1 + len(_GRID) * np.arange(len(self.terms))
+        sizes = [len(axis) for axis in axes]
+        cells = np.array(list(product(*map(range, sizes))))
+        offsets = 1 + np.concatenate([[0], np.cumsum(sizes)[:-1]])
         index = np.concatenate([np.zeros((len(cells), 1), int), cells + offsets], axis=1)
-        grams = gram[index[:, :, None], index[:, None, :]]
-        gain = _best_gain(grams, moment[index])
-        surface = gain.reshape((len(_GRID),) * len(self.terms))
-        peaks = np.flatnonzero(surface >= ndimage.maximum_filter(surface, size=3))
-        best = peaks[np.argsort(-gain[peaks], kind="stable")][:_STARTS]
-        return [_GRID[cells[i]] for i in best]
+        gain = _best_gain(gram[index[:, :, None], index[:, None, :]], moment[index])
+        left = np.argsort(-gain, kind="stable")
+        chosen: list[FloatArray] = []
+        while len(left) and len(chosen) < count:
+            best = left[0]
+            chosen.append(np.array([axis[i] for axis, i in zip(axes, cells[best], strict=True)]))
+            apart = np.abs(cells[left] - cells[best]).max(axis=1) > 1
+            # Where a coefficient is 0 its exponent does nothing: equal gains are one start.
+            left = left[apart & (gain[left] < gain[best] * (1 - 1e-9))]
+        return chosen
 
 
 def _best_gain(grams: FloatArray, moments: FloatArray) -> FloatArray:
@@ -125,8 +145,8 @@ def _best_gain(grams: FloatArray, moments: FloatArray) -> FloatArray:
             right = moments[:, pick]
             solution = np.linalg.solve(part, right[:, :, None])[:, :, 0]
             gain = (solution * right).sum(axis=1)
-            feasible = (solution >= 0).all(axis=1)
-            best = np.where(feasible & (gain > best), gain, best)
+            better = (solution >= 0).all(axis=1) & (gain > best)
+            best = np.where(better, gain, best)
     return best
 
 
@@ -147,12 +167,26 @@ def fit_power_sum(xs: list[FloatArray], y: FloatArray, weights: FloatArray) -> P
 
     References
     ----------
-    Golub and Pereyra (1973); Kaufman (1975) for the Jacobian.
+    Golub and Pereyra (1973).
     """
     projection = _Projection(xs, y, weights)
-    minima = [_descend(projection, start) for start in projection.starts()]
-    exponents, objective = min(minima, key=lambda minimum: minimum[1])
-    coefficients = projection.evaluate(exponents)[0]
+    coarse = np.geomspace(0.03, 4.0, 12 if len(xs) < 3 else 8)
+    starts = projection.starts([coarse] * len(xs), count=2 if len(xs) < 3 else 3)
+    exponents, objective = _best_descent(projection, starts)
+    # Of three exponents, one can hide the basins of the others from a coarse grid. Hold each in
+    # turn where it was found and search the others more finely, while that finds something lower.
+    fine = np.geomspace(0.02, 4.5, 20)
+    for _ in range(3 if len(xs) > 2 else 0):
+        starts = []
+        for held in range(len(xs)):
+            axes = [fine] * len(xs)
+            axes[held] = exponents[held : held + 1]
+            starts += projection.starts(axes, count=2)
+        found, lower = _best_descent(projection, starts)
+        if not lower < objective * (1 - 1e-9):
+            break
+        exponents, objective = found, lower
+    coefficients = projection.coefficients(exponents)
     scales = np.array([term.log_scale for term in projection.terms])
     return PowerSum(
         constant=float(coefficients[0]),
@@ -163,27 +197,43 @@ def fit_power_sum(xs: list[FloatArray], y: FloatArray, weights: FloatArray) -> P
     )
 
 
-def _descend(projection: _Projection, exponents: FloatArray) -> tuple[FloatArray, float]:
-    """Levenberg-Marquardt steps from one start, clipped to the range of the exponents."""
-    _, residuals, jacobian = projection.evaluate(exponents)
-    objective, damping = float(residuals @ residuals), 1e-3
-    for _ in range(200):
-        normal, gradient = jacobian.T @ jacobian, jacobian.T @ residuals
-        scale = np.diag(normal) + 1e-12 * np.trace(normal) + 1e-300
-        trial = exponents - np.linalg.solve(normal + damping * np.diag(scale), gradient)
-        trial = np.clip(trial, *EXPONENT_RANGE)
-        _, trial_residuals, trial_jacobian = projection.evaluate(trial)
-        trial_objective = float(trial_residuals @ trial_residuals)
+def _best_descent(projection: _Projection, starts: list[FloatArray]) -> tuple[FloatArray, float]:
+    """Follow every start a few steps and the best two to the bottom."""
+    pilots = [_descend(projection, start, steps=5) for start in starts]
+    pilots.sort(key=lambda minimum: minimum[1])
+    minima = [_descend(projection, exponents, steps=100) for exponents, _ in pilots[:2]]
+    return min(minima, key=lambda minimum: minimum[1])
+
+
+def _descend(
+    projection: _Projection, exponents: FloatArray, steps: int
+) -> tuple[FloatArray, float]:
+    """Damped Newton steps on the exponents, clipped to their range."""
+    objective, gradient, hessian = projection.evaluate(exponents)
+    damping = 1e-3
+    for _ in range(steps):
+        low, high = EXPONENT_RANGE
+        held = ((exponents <= low) & (gradient > 0)) | ((exponents >= high) & (gradient < 0))
+        gradient = np.where(held, 0.0, gradient)
+        free = np.where(held, 0.0, 1.0)
+        # The absolute eigenvalues turn steps towards a saddle into steps away from it.
+        values, vectors = np.linalg.eigh(hessian * np.outer(free, free))
+        values = np.maximum(np.abs(values), 1e-14 * np.abs(values).max() + 1e-300)
+        step = vectors @ ((vectors.T @ gradient) / (values * (1 + damping)))
+        trial = np.clip(exponents - np.clip(step, -0.7, 0.7), low, high)
         moved = np.abs(trial - exponents).max()
-        if trial_objective <= objective:
-            gained = objective - trial_objective
-            exponents, objective = trial, trial_objective
-            residuals, jacobian = trial_residuals, trial_jacobian
-            damping = max(damping / 10, 1e-12)
-            if moved < 1e-12 or (gained <= 1e-15 * objective and moved < 1e-7):
+        if moved < 1e-12:
+            break
+        lower, trial_gradient, trial_hessian = projection.evaluate(trial)
+        if lower <= objective:
+            gained = objective - lower
+            exponents, objective = trial, lower
+            gradient, hessian = trial_gradient, trial_hessian
+            damping /= 10
+            if gained <= 1e-14 * objective and moved < 1e-6:
                 break
-        elif moved < 1e-12 or damping > 1e12:
+        elif damping > 1e9:
             break
         else:
-            damping *= 10
+            damping = max(10 * damping, 1.0)
     return exponents, objective

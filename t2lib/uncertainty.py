@@ -316,13 +316,13 @@ def _codes(table: pd.DataFrame, columns: list[str], every_row: bool) -> tuple[In
         return np.arange(len(table)), pd.RangeIndex(len(table), name="row")
     if not columns:
         raise ValueError("by names no column: there is nothing to draw")
-    if len(columns) == 1:
-        codes, keys = pd.factorize(table[columns[0]])
-    else:
-        codes, keys = pd.factorize(pd.MultiIndex.from_frame(table[columns]))
-    index = pd.Index(keys)
-    index.names = columns
-    return np.asarray(codes, dtype=np.int64), index
+    index = pd.Index(table[columns[0]]) if len(columns) == 1 else _multi_index(table[columns])
+    codes, keys = index.factorize()
+    return np.asarray(codes, dtype=np.int64), keys
+
+
+def _multi_index(table: pd.DataFrame) -> pd.Index:
+    return pd.MultiIndex.from_frame(table)
 
 
 # ------------------------------------------------------------------------------- the runs
@@ -339,14 +339,7 @@ def _refit(
     unit: str,
 ) -> pd.DataFrame:
     """Fit to every table, keep what is good, count the rest."""
-    # Alone, batches of one keep all that is done when interrupted; sending costs more than that.
-    n_workers = joblib.effective_n_jobs(n_jobs)
-    size = 1 if n_workers == 1 else int(np.clip(len(which) // (8 * n_workers), 1, 64))
-    batches = [which[start : start + size] for start in range(0, len(which), size)]
-    work = joblib.delayed(_fit_batch)
-    runs = joblib.Parallel(n_jobs=n_jobs, return_as="generator")(
-        work(fit_function, tables, batch) for batch in batches
-    )
+    runs = _batches_of_fits(fit_function, tables, which, n_jobs)
     outcomes: list[_Outcome] = []
     interrupted = False
     bar = tqdm(total=len(which), unit=f" {unit}", delay=_LONG_RUN, disable=None, leave=False)
@@ -359,6 +352,23 @@ def _refit(
     finally:
         bar.close()
     return _collect(outcomes, len(which), interrupted, unit)
+
+
+def _batches_of_fits(
+    fit_function: FitFunction,
+    tables: Callable[[Sequence[int]], Iterator[pd.DataFrame]],
+    which: range,
+    n_jobs: int | None,
+) -> Iterator[list[_Outcome]]:
+    n_workers = joblib.effective_n_jobs(n_jobs)
+    if n_workers == 1:
+        return (_fit_batch(fit_function, tables, [i]) for i in which)
+    # Each batch is sent with the table: few enough to be cheap, many enough to share out evenly.
+    size = int(np.clip(len(which) // (8 * n_workers), 1, 64))
+    batches = [which[start : start + size] for start in range(0, len(which), size)]
+    return joblib.Parallel(n_jobs=n_jobs, return_as="generator")(
+        joblib.delayed(_fit_batch)(fit_function, tables, batch) for batch in batches
+    )
 
 
 def _fit_batch(
