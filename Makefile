@@ -7,6 +7,9 @@ PORT := 8000
 LOCKED := .venv/locked-$(shell cksum < requirements.lock | cut -d' ' -f1)
 ENVIRONMENT := $(LOCKED)-$(shell cksum < pyproject.toml | cut -d' ' -f1)
 
+# Processes share the cores already; threads of the linear algebra on top only get in the way.
+test bench: export OPENBLAS_NUM_THREADS = 1
+
 book: $(ENVIRONMENT) ## run every chapter that changed and build the site, _build/html/index.html
 	@$(BIN)/python book/build.py
 

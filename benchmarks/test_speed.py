@@ -1,0 +1,92 @@
+"""How long the build, the embedded curves and the Chinchilla fit take: `make bench`.
+
+Aims on 2 cores: the book from nothing under 4 minutes and unchanged under 15 s; the curves under
+60 s and 2 GiB; the fit under 10 ms (squared errors) and 50 ms (Huber).
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+from pytest_benchmark.fixture import BenchmarkFixture
+
+import t2lib as t2
+
+ROOT = Path(__file__).resolve().parents[1]
+pytestmark = pytest.mark.bench
+
+
+@pytest.fixture
+def released(monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Point the library at released files; skip where there are none."""
+    for folder in [os.environ.get("T2LIB_MIRROR", ""), ROOT.parent / "shared/released"]:
+        if folder and Path(folder).is_dir():
+            monkeypatch.setenv("T2LIB_MIRROR", str(Path(folder).resolve()))
+            return Path(folder)
+    pytest.skip("no released files: name their folder in T2LIB_MIRROR")
+
+
+@pytest.fixture(scope="module")
+def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a copy of the repository in which nothing is built yet."""
+    left_out = shutil.ignore_patterns(".*", "_build", "__pycache__", "*.egg-info")
+    return shutil.copytree(ROOT, tmp_path_factory.mktemp("bench") / "book", ignore=left_out)
+
+
+def build_book(root: Path) -> None:
+    """Build the book as a reader does who has no released file."""
+    environment = {k: v for k, v in os.environ.items() if k != "T2LIB_MIRROR"}
+    environment |= {"T2LIB_CACHE": str(root / "no-cache"), "PYTHONPATH": str(root)}
+    subprocess.run([sys.executable, root / "book/build.py"], env=environment, check=True)
+
+
+def test_book_from_nothing(benchmark: BenchmarkFixture, copy: Path) -> None:
+    """Every chapter runs, the site is rendered."""
+    benchmark.pedantic(build_book, [copy], rounds=1)
+    assert (copy / "_build/html/index.html").is_file()
+
+
+def test_book_unchanged(benchmark: BenchmarkFixture, copy: Path) -> None:
+    """Nothing is run again."""
+    build_book(copy)
+    benchmark.pedantic(build_book, [copy], rounds=3)
+
+
+def peak_memory(command: list[str], folder: Path) -> float:
+    """Run a command to its end; return the most memory that it and its children held, in GiB."""
+    running = psutil.Popen(command, cwd=folder, env=os.environ | {"PYTHONPATH": str(folder)})
+    peak = 0
+    while running.poll() is None:
+        held = 0
+        for process in [running, *running.children(recursive=True)]:
+            try:
+                held += process.memory_info().rss
+            except psutil.Error:  # it has just ended
+                continue
+        peak = max(peak, held)
+        time.sleep(0.05)
+    assert running.returncode == 0
+    return peak / 2**30
+
+
+def test_curves_from_questions(benchmark: BenchmarkFixture, copy: Path, released: Path) -> None:
+    """All 8 tasks of Gemstones and both of Pythia, from every question's value."""
+    command = [sys.executable, "-m", "t2lib.released", "build"]
+    peak = benchmark.pedantic(peak_memory, [command, copy], rounds=1)
+    benchmark.extra_info["peak memory, GiB"] = round(peak, 2)
+    print(f"\npeak memory: {peak:.2f} GiB")
+    assert peak < 2
+
+
+@pytest.mark.parametrize("objective", ["sse", "huber_log"])
+def test_fit_chinchilla(benchmark: BenchmarkFixture, released: Path, objective: str) -> None:
+    """The 240 points that Besiroglu et al. keep: all but the five largest losses."""
+    points = t2.load_points("chinchilla").nsmallest(240, "loss")
+    N, D, loss = (points[column].to_numpy() for column in ["n_params", "n_tokens", "loss"])
+    fit = benchmark(t2.fit_chinchilla, N, D, loss, objective=objective)
+    assert 0.3 < fit.params["alpha"] < 0.4
