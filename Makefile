@@ -17,7 +17,7 @@ test: $(ENVIRONMENT) ## check style and types, run every test
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/pytest -n 2
 
 lab: $(ENVIRONMENT) ## open the chapters in JupyterLab
-	$(BIN)/jupyter lab --notebook-dir=. --LabApp.default_url=/lab/tree/chapters
+	$(BIN)/jupyter lab --allow-root --notebook-dir=. --LabApp.default_url=/lab/tree/chapters
 
 serve: book ## show the built site at 127.0.0.1:8000 (PORT=... for another port)
 	$(BIN)/python -m http.server $(PORT) --bind 127.0.0.1 --directory _build/html
