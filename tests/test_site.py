@@ -19,6 +19,7 @@ from conftest import ROOT
 
 sys.path.insert(0, str(ROOT / "book"))
 import build
+import overview
 
 LOADS = {"img": "src", "script": "src", "link": "href", "iframe": "src", "source": "src"}
 BROWSER_FLAGS = [
@@ -144,6 +145,12 @@ def test_the_api_page_lists_every_public_name(pages: dict[Path, Page], site: Pat
     anchors = pages[site / "book/api.html"].anchors
     callables = [name for name in t2lib.__all__ if callable(getattr(t2lib, name))]
     assert [name for name in callables if f"t2lib.{name}" not in anchors] == []
+
+
+def test_the_overview_figure_shows_the_embedded_curves(tmp_path: Path) -> None:
+    overview.main(tmp_path / "drawn.svg")
+    drawn = (tmp_path / "drawn.svg").read_bytes()
+    assert drawn == overview.TARGET.read_bytes(), "run python book/overview.py"
 
 
 # ----------------------------------------------------------------------------------- launch buttons

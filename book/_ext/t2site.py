@@ -10,6 +10,7 @@ import inspect
 import json
 import pydoc
 import re
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from docutils import nodes
 from docutils.statemachine import StringList
 from sphinx.addnodes import pending_xref
 from sphinx.application import Sphinx
+from sphinx.config import Config
 from sphinx.environment import BuildEnvironment
 from sphinx.util.docutils import SphinxDirective
 from sphinx.util.fileutil import copy_asset
@@ -25,6 +27,9 @@ from sphinx.util.nodes import nested_parse_with_titles
 
 import t2lib
 from t2lib.registry import registry
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+import overview
 
 PACKAGE = t2lib.__name__
 RECORDED = Path(t2lib.__file__).parents[1] / "data/recorded"
@@ -159,6 +164,11 @@ def resolve_by_name(
     return found or (contnode if exists else None)
 
 
+def quote_overview(app: Sphinx, config: Config) -> None:
+    """Compute the numbers that the landing page quotes: ``{{ overview_... }}``."""
+    config.myst_substitutions |= overview.facts(overview.points())
+
+
 def copy_mathjax(app: Sphinx) -> None:
     """Put MathJax into the site, before the pages that name it are written."""
     for part in MATHJAX_PARTS:
@@ -175,6 +185,7 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.add_directive("t2-released", ReleasedListing)
     app.add_directive("t2-recorded", RecordedListing)
     app.connect("missing-reference", resolve_by_name)
+    app.connect("config-inited", quote_overview)
     app.connect("builder-inited", copy_mathjax)
     app.config.mathjax_path = "mathjax/tex-chtml.js"
     return {"parallel_read_safe": True, "parallel_write_safe": True}
