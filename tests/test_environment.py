@@ -54,7 +54,8 @@ def test_lock_satisfies_every_requirement(python: str, wanted: str) -> None:
 
 def test_every_pin_is_exact_and_hashed() -> None:
     """Every entry is NAME==VERSION, perhaps a marker, and hashes; nothing else is a line."""
-    entry = r"[\w.-]+(\[[\w-]+\])?==[\w.]+( ; [^\\\n]+)?( \\\n    --hash=sha256:[0-9a-f]{64})+\n(    #.*\n)*"
+    pin = r"[\w.-]+(\[[\w-]+\])?==[\w.]+( ; [^\\\n]+)?"
+    entry = pin + r"( \\\n    --hash=sha256:[0-9a-f]{64})+\n(    #.*\n)*"
     assert re.fullmatch(f"({entry})+", LOCK)
 
 
