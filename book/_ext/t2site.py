@@ -115,7 +115,7 @@ class ReleasedListing(Listing):
             pinned = f"{first.repository} at `{first.commit[:12]}`" if first.repository else "–"
             digest = "each in the registry" if many else f"`{first.sha256[:16]}…`"
             count = f"{len(group):,} files, " if many else ""
-            size = f"{count}{group['bytes'].sum() / 1e6:,.1f} MB"
+            size = f"{count}{group['bytes'].sum() / 1e3:,.0f} kB"
             cite = f"{{cite}}`{first.citation}`"
             rows.append([f"`{name}`", pinned, size, digest, first.licence, cite])
         header = ["Name", "Repository and commit", "Size", "sha256", "Licence", "Source"]
