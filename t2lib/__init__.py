@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from t2lib.allocate import Allocation, allocate, first_order_optimum, frontier, isoflop_profile
 from t2lib.curves import load_curves, load_histograms, load_published
 from t2lib.fit import Fit, fit_additive, fit_at_each_k, fit_chinchilla, fit_interaction
 from t2lib.fit_beta import (
@@ -11,6 +12,7 @@ from t2lib.fit_beta import (
     fit_beta_regression,
     fit_beta_regression_counts,
 )
+from t2lib.isoflop import at_equal_compute, envelope, isoflop_parabolas, power_law
 from t2lib.laws import (
     AdditiveLaw,
     BetaConsistentLaw,
@@ -30,9 +32,11 @@ from t2lib.passk import (
 )
 from t2lib.registry import FetchError, Recorded, at_hand, fetch, recorded, registry
 from t2lib.schemas import DataError, read_table, validate
+from t2lib.uncertainty import bca_interval, bootstrap, jackknife, percentile_interval
 
 __all__ = [
     "AdditiveLaw",
+    "Allocation",
     "BetaConsistentLaw",
     "BetaRegressionLaw",
     "Chinchilla",
@@ -42,11 +46,17 @@ __all__ = [
     "InteractionLaw",
     "LawsAtEachK",
     "Recorded",
+    "allocate",
+    "at_equal_compute",
     "at_hand",
+    "bca_interval",
     "beta_mean_nll",
     "beta_neg_log_pass",
     "beta_pass_at_k",
+    "bootstrap",
+    "envelope",
     "fetch",
+    "first_order_optimum",
     "fit_additive",
     "fit_at_each_k",
     "fit_beta",
@@ -56,6 +66,10 @@ __all__ = [
     "fit_beta_regression_counts",
     "fit_chinchilla",
     "fit_interaction",
+    "frontier",
+    "isoflop_parabolas",
+    "isoflop_profile",
+    "jackknife",
     "load_accuracies",
     "load_curves",
     "load_histograms",
@@ -65,7 +79,9 @@ __all__ = [
     "neg_log_pass_from_nll",
     "pass_at_k",
     "pass_at_k_from_nll",
+    "percentile_interval",
     "plots",
+    "power_law",
     "read_table",
     "recorded",
     "registry",
