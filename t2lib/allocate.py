@@ -320,22 +320,22 @@ class _Problem:
     ) -> _Problem:
         name, function = _metric_of(law, metric)
         smallest, largest = _range_of(n_range)
-        train = np.atleast_1d(passk._positive(train_flops, "train_flops"))
-        inference = None
-        most = np.minimum(train / 6, largest)  # one token at least
-        if inference_flops is not None:
-            one_sample = passk._positive(inference_flops, "inference_flops") / 2
-            train, one_sample = np.broadcast_arrays(train, one_sample)
-            inference, most = 2 * one_sample, np.minimum(most, one_sample)
-            if check:
-                problem = f"2 N exceeds it for every N from {smallest:g} on: no sample is paid"
-                passk._require(one_sample >= smallest, "inference_flops", inference, problem)
+        train = passk._positive(train_flops, "train_flops")
         if check:
             problem = f"it buys no token for any N from {smallest:g} on"
             passk._require(train / 6 >= smallest, "train_flops", train, problem)
-        train, most = train.ravel(), np.broadcast_to(most, train.shape).ravel()
-        inference = None if inference is None else inference.ravel()
-        return cls(name, function, train, inference, np.full(train.shape, smallest), most)
+        largest_here = np.minimum(train / 6, largest)  # one token at least
+        inference = None
+        if inference_flops is not None:
+            inference = passk._positive(inference_flops, "inference_flops")
+            if check:
+                problem = f"2 N exceeds it for every N from {smallest:g} on: no sample is paid"
+                passk._require(inference / 2 >= smallest, "inference_flops", inference, problem)
+            largest_here = np.minimum(largest_here, inference / 2)  # one sample at least
+            inference = np.broadcast_to(inference, largest_here.shape).ravel()
+        train = np.broadcast_to(train, largest_here.shape).ravel()
+        low = np.full(train.shape, smallest)
+        return cls(name, function, train, inference, low, largest_here.ravel())
 
     def tokens(self, N: FloatArray, rows: Any = slice(None)) -> FloatArray:
         return self.train[rows] / 6 / N

@@ -166,12 +166,16 @@ def _pass_and_slopes(
 
 
 class _Checkpoints:
-    """Rows in which each checkpoint stands once for every k, and the checkpoints themselves."""
+    """The checkpoints behind rows in which each stands once for every k.
+
+    ``weights`` count a checkpoint's rows, relative to the one with the fewest: with the same k
+    for all they are 1, and 2 for a checkpoint that a resample drew twice.
+    """
 
     def __init__(self, x: dict[str, FloatArray]) -> None:
         keys = np.stack([x["N"], x["D"], x["loss"]], axis=1)
-        unique, self.rows = np.unique(keys, axis=0, return_inverse=True)
-        self.rows = self.rows.ravel()
+        unique, rows, counts = np.unique(keys, axis=0, return_inverse=True, return_counts=True)
+        self.rows, self.weights = rows.ravel(), counts / counts.min()
         self.N, self.D, self.loss = unique.T
 
 
@@ -213,7 +217,8 @@ def fit_beta_regression(
     loss : array_like, shape (n,)
         Mean negative log-likelihood of each row's checkpoint in nats.
     chinchilla : Chinchilla, optional
-        First stage; by default fitted to the checkpoints' losses, each counted once. The paper
+        First stage; by default fitted to the checkpoints' losses, weighted by their rows (a
+        checkpoint that a resample drew twice counts twice). The paper
         profiles E over 40 values with 50 restarts each; variable projection finds that optimum
         directly.
 
@@ -279,7 +284,7 @@ def fit_beta_consistent(
     loss : array_like, shape (n,)
         Mean negative log-likelihood of each row's checkpoint in nats.
     chinchilla : Chinchilla, optional
-        First stage; by default fitted to the checkpoints' losses, each counted once.
+        First stage; by default fitted to the checkpoints' losses, weighted by their rows.
     method : {"two_stage", "joint"}
         "two_stage": c0 and c1 by squared error of pass@k, the first stage held. "joint": all
         seven parameters at once, by squared errors of pass@k and of the losses, each divided by
@@ -337,7 +342,9 @@ def _two_stage_input(
     checkpoints = _Checkpoints(x)
     if chinchilla is not None:
         return x, checkpoints, chinchilla, ()
-    first = fit_chinchilla(checkpoints.N, checkpoints.D, checkpoints.loss)
+    first = fit_chinchilla(
+        checkpoints.N, checkpoints.D, checkpoints.loss, weights=checkpoints.weights
+    )
     return x, checkpoints, first.law, first.at_bounds
 
 
@@ -444,7 +451,8 @@ def _joint(
     middle_N, middle_D = log_N.mean(), log_D.mean()
     log_N, log_D = log_N - middle_N, log_D - middle_D
     loss_error = first.loss(checkpoints.N, checkpoints.D) - checkpoints.loss
-    scale_loss = np.sqrt(np.mean(loss_error**2)) + 1e-12
+    scale_loss = np.sqrt(np.average(loss_error**2, weights=checkpoints.weights)) + 1e-12
+    scale_loss = scale_loss / np.sqrt(checkpoints.weights)
     scale_pass = np.sqrt(objective / len(x["k"])) + 1e-12
 
     def residuals(v: FloatArray) -> tuple[FloatArray, FloatArray]:
@@ -460,7 +468,7 @@ def _joint(
         upper = np.concatenate([by_loss[:, None] * slopes[checkpoints.rows], by_link], axis=1)
         lower = np.concatenate([slopes, np.zeros((len(losses), 2))], axis=1)
         value = np.concatenate([r / scale_pass, (losses - checkpoints.loss) / scale_loss])
-        return value, np.concatenate([upper / scale_pass, lower / scale_loss])
+        return value, np.concatenate([upper / scale_pass, lower / scale_loss[:, None]])
 
     start = np.array(
         [

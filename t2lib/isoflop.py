@@ -72,7 +72,8 @@ def envelope(points: pd.DataFrame) -> pd.DataFrame:
         size is the smallest or the largest at hand: the true optimum may lie beyond it.
     """
     rows = []
-    for C, group in points.groupby("train_flops"):
+    for _, group in points.groupby("train_flops"):
+        C = float(group["train_flops"].iloc[0])
         best = group.loc[group["loss"].idxmin()]
         inside = group["n_params"].min() < best["n_params"] < group["n_params"].max()
         rows.append((C, best["n_params"], best["n_tokens"], best["loss"], bool(inside)))
@@ -101,7 +102,8 @@ def isoflop_parabolas(points: pd.DataFrame) -> pd.DataFrame:
         Where a budget has fewer than four runs: three points always fit a parabola.
     """
     rows = []
-    for C, group in points.groupby("train_flops"):
+    for _, group in points.groupby("train_flops"):
+        C = float(group["train_flops"].iloc[0])
         if len(group) < 4:
             raise ValueError(f"train_flops {C:g} has {len(group)} runs: a parabola needs four")
         log_N, loss = np.log(group["n_params"].to_numpy(float)), group["loss"].to_numpy(float)

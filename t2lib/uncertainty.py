@@ -265,7 +265,7 @@ class _Groups:
     """A table's rows in groups, and the strata within which groups are drawn."""
 
     def __init__(self, table: pd.DataFrame, codes: IntArray, strata: IntArray, keys: pd.Index):
-        self.table = table.drop(columns="resample_copy", errors="ignore").reset_index(drop=True)
+        self.table = table.assign(resample_copy=0)
         self.keys = keys
         order = np.argsort(codes, kind="stable")
         self.sizes = np.bincount(codes)
@@ -286,7 +286,7 @@ class _Groups:
         drawn = np.sort(drawn)
         copy = np.arange(len(drawn)) - np.searchsorted(drawn, drawn)
         taken = self.table.take(np.concatenate([self.rows[group] for group in drawn]))
-        taken = taken.reset_index(drop=True)
+        taken.index = pd.RangeIndex(len(taken))
         taken["resample_copy"] = np.repeat(copy, self.sizes[drawn])
         return taken
 
@@ -316,13 +316,8 @@ def _codes(table: pd.DataFrame, columns: list[str], every_row: bool) -> tuple[In
         return np.arange(len(table)), pd.RangeIndex(len(table), name="row")
     if not columns:
         raise ValueError("by names no column: there is nothing to draw")
-    index = pd.Index(table[columns[0]]) if len(columns) == 1 else _multi_index(table[columns])
-    codes, keys = index.factorize()
-    return np.asarray(codes, dtype=np.int64), keys
-
-
-def _multi_index(table: pd.DataFrame) -> pd.Index:
-    return pd.MultiIndex.from_frame(table)
+    codes = table.groupby(columns, sort=False).ngroup().to_numpy()
+    return codes.astype(np.int64), table.drop_duplicates(columns).set_index(columns).index
 
 
 # ------------------------------------------------------------------------------- the runs
