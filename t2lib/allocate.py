@@ -275,9 +275,9 @@ def first_order_optimum(
     Raises
     ------
     ValueError
-        For another kind of law, or where the condition has no root between 1e-9 and 1e30.
+        For another kind of law, or where the condition has no root between 1e-60 and 1e90.
     """
-    ends = np.log([1e-9, 1e30])
+    ends = np.log([1e-60, 1e90])
     slopes = [_slope(law, x, train_flops, inference_flops) for x in ends]
     if not slopes[0] < 0 < slopes[1]:
         raise ValueError("the law rises or falls with N throughout: it has no inner optimum")
@@ -337,6 +337,11 @@ class _Problem:
         low = np.full(train.shape, smallest)
         return cls(name, function, train, inference, low, largest_here.ravel())
 
+    def sizes(self, x: FloatArray, rows: Any = slice(None)) -> FloatArray:
+        """N at log N = x; at an end of the range it is the end itself, to the last digit."""
+        low, high = self.low[rows], self.high[rows]
+        return np.where(x <= np.log(low), low, np.where(x >= np.log(high), high, np.exp(x)))
+
     def tokens(self, N: FloatArray, rows: Any = slice(None)) -> FloatArray:
         return self.train[rows] / 6 / N
 
@@ -348,7 +353,7 @@ class _Problem:
 
     def badness(self, x: FloatArray, rows: IntArray, k: FloatArray | None = None) -> FloatArray:
         """What is minimised at log N = x, for the budgets ``rows``; shape as x."""
-        N = np.clip(np.exp(x), self.low[rows], self.high[rows])
+        N = self.sizes(x, rows)
         k = self.samples(N, rows) if k is None else np.broadcast_to(k, N.shape)
         return _METRICS[self.metric_name] * self.metric(N, self.tokens(N, rows), k)
 
@@ -407,7 +412,7 @@ def _solve(problem: _Problem, whole_k: bool) -> tuple[FloatArray, FloatArray]:
     if whole_k and problem.inference is not None:
         return _solve_whole(problem, rows, x)
     best = _best_of_each_row(rows, problem.badness(x, rows), len(problem.train))
-    N = np.clip(np.exp(x[best]), problem.low, problem.high)
+    N = problem.sizes(x[best])
     return N, problem.samples(N)
 
 
