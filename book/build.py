@@ -16,6 +16,7 @@ import fcntl
 import hashlib
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -150,6 +151,7 @@ class Workers:
             "PYTHONHASHSEED": "0",
             "IPYTHONDIR": str(root / "_build/ipython"),  # not the reader's own start-up files
             "JUPYTER_PREFER_ENV_PATH": "1",
+            "MPLBACKEND": "module://matplotlib_inline.backend_inline",  # whatever the shell says
             "PYDEVD_DISABLE_FILE_VALIDATION": "1",
             **{f"{library}_NUM_THREADS": "1" for library in THREADS},
         }
@@ -308,8 +310,11 @@ def render(workers: Workers, root: Path, source: Path) -> Path:
         code = workers.run("render", str(source), str(out), on_line=lines.append)
     if code:
         marks = ("WARNING", "ERROR", "CRITICAL", "Error:")
-        wrong = [line for line in lines if any(mark in line for mark in marks)] or lines
-        raise BuildError("the site has warnings:\n" + "".join(wrong).replace(f"{source}/", ""))
+        wrong = "".join([line for line in lines if any(m in line for m in marks)] or lines)
+        wrong = re.sub(r"\x1b\[[\d;]*m", "", wrong)  # colours
+        # MyST-NB counts a notebook's lines as 10000 x cell + line.
+        wrong = re.sub(r"\.ipynb:(\d+)\d{4}:", r".ipynb, cell \1:", wrong)
+        raise BuildError("the site has warnings:\n" + wrong.replace(f"{source}/", "").strip())
     return out / "_build/html"
 
 

@@ -36,6 +36,11 @@ def report(**message: Any) -> None:
     print(json.dumps(message), flush=True)
 
 
+def injected(cell: Any) -> bool:
+    """Tell whether papermill put in this cell, with the parameters of this run."""
+    return "injected-parameters" in cell.metadata.get("tags", [])
+
+
 def execute(chapter: Path, out: Path, settings: dict[str, Any]) -> int:
     """Run `chapter` through papermill; `out` appears whole, and only if every cell succeeded."""
     import papermill
@@ -52,7 +57,8 @@ def execute(chapter: Path, out: Path, settings: dict[str, Any]) -> int:
             start = nb_man.cell_start
 
             def report_start(cell: NotebookNode, index: int | None = None, **more: Any) -> None:
-                cell_now.update(source=cell.source, number=(index or 0) + 1)
+                own = [c for c in nb_man.nb.cells[: index or 0] if not injected(c)]
+                cell_now.update(source=cell.source, number=len(own) + 1)
                 report(cell=cell_now["number"])
                 start(cell, index, **more)
 

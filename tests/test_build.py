@@ -2,6 +2,7 @@
 
 import fcntl
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -49,7 +50,8 @@ def make_book(root: Path) -> Path:
     (root / "data/table.csv").write_text("a\n1\n")
     (root / "t2lib/module.py").write_text("")
     threads = "import os; print('threads', os.environ['OMP_NUM_THREADS'])"
-    write_chapter(root, "01_one", "print('bootstraps', n_bootstrap)", threads)
+    figure = "import matplotlib.pyplot as plt; plt.plot([1, 2]); plt.show()"
+    write_chapter(root, "01_one", "print('bootstraps', n_bootstrap)", threads, figure)
     write_chapter(root, "02_two", "print('hash', hash('seed'))", parameters="seed = 1")
     return root
 
@@ -123,6 +125,12 @@ def test_executed_chapters_carry_nothing_of_this_machine(built: Path) -> None:
     assert str(built) not in text
     assert "papermill" not in text
     assert "iopub" not in text
+
+
+def test_figures_do_not_depend_on_the_shell(built: Path) -> None:
+    """A matplotlib backend set there, as in this session, would leave a chapter without any."""
+    assert os.environ["MPLBACKEND"] == "Agg"
+    assert "image/png" in (built / "_build/executed/01_one.ipynb").read_text()
 
 
 def test_without_repository_address_the_site_names_none(built: Path) -> None:
@@ -241,7 +249,16 @@ def test_a_kernel_that_dies_is_a_failing_chapter(book: Path) -> None:
 def test_a_warning_of_the_site_is_an_error(book: Path) -> None:
     """A reference to nowhere, for one."""
     (book / "book/intro.md").write_text("# Trial\n\n{ref}`nowhere` and [](#neither)\n")
-    expect_failure(book, "book/intro.md:3: WARNING: undefined label: 'nowhere'", "'neither'")
+    notebook = jupytext.read(book / "chapters/01_one.md")
+    notebook.cells[0].source += "\n\n{ref}`lost`"
+    for suffix in [".md", ".ipynb"]:
+        jupytext.write(notebook, (book / "chapters/01_one").with_suffix(suffix))
+    expect_failure(
+        book,
+        "\nbook/intro.md:3: WARNING: undefined label: 'nowhere'",
+        "'neither'",
+        "\nchapters/01_one.ipynb, cell 1: WARNING: undefined label: 'lost'",
+    )
 
 
 def test_differing_pair_names_the_chapter_and_the_remedy(book: Path) -> None:
