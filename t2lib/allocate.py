@@ -110,7 +110,8 @@ def allocate(
     Returns
     -------
     Allocation
-        Within about 1e-9 in log N of the optimum, where that is inside the range.
+        Within about 1e-9 in log N of the optimum, or 1e-7 where an end of the range is within
+        1 % of it.
 
     Raises
     ------

@@ -53,7 +53,7 @@ def value(law, metric, N, D, k):
 def test_chinchilla_closed_form(law, C):
     plan = allocate(law, train_flops=C)
     N, D = law.optimum(C)
-    if 1 < N < C / 6:
+    if 1.02 < N < C / 6 / 1.02:  # nearer to an end the derivative's stencil has no room
         # How well values of the loss can place its minimum: a term far below E leaves no trace.
         bend = law.alpha**2 * law.A * N**-law.alpha + law.beta**2 * law.B * D**-law.beta
         tolerance = 1e-8 + 1e-12 * law.loss(N, D) / bend
@@ -77,12 +77,14 @@ def test_additive_meets_its_first_order_condition(law, C, inference):
     plan = allocate(law, train_flops=C, inference_flops=inference)
     N = first_order_optimum(law, train_flops=C, inference_flops=inference)
     low, high = 1.0, min(C / 6, inference / 2)
-    if low < N < high:
+    if 1.02 * low < N < high / 1.02:  # nearer to an end the stencil has no room
         terms = law.A * plan.N**-law.alpha + law.B * plan.D**-law.beta + law.G * plan.k**-law.gamma
-        assert abs(first_order_residual(law, plan)) < 1e-8 * (terms + law.E)
+        # The law's values are rounded at the size of E + G, however small the terms that vary.
+        rounding = 1e-15 * (law.E + law.G)
+        assert abs(first_order_residual(law, plan)) < 1e-8 * terms + 1e4 * rounding
         at_root = law.neg_log_pass(N, C / 6 / N, inference / 2 / N)
-        assert plan.metric == pytest.approx(at_root, rel=1e-13)
-    else:
+        assert plan.metric == pytest.approx(at_root, rel=1e-13, abs=10 * rounding)
+    elif not low <= N <= high:
         assert pytest.approx(np.clip(N, low, high)) == plan.N
         assert len(plan.at_bounds) == 1
 
