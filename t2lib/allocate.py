@@ -446,13 +446,15 @@ def _bottom(
     """
     which = np.arange(len(left))
     low, high, best = left, right, left
-    while len(left) and (high - low).max() > 1e-7:
+    done = len(left) == 0
+    while not done:  # once at least: the better end of a narrow interval counts too
         points = np.linspace(low, high, 9, axis=1)
         values = badness(points, np.broadcast_to(which[:, None], points.shape))
         lowest = values.argmin(axis=1)
         best = points[which, lowest]
         low = points[which, np.maximum(lowest - 1, 0)]
         high = points[which, np.minimum(lowest + 1, 8)]
+        done = (high - low).max() < 1e-7
     return _polish(badness, best, left, right)
 
 
