@@ -91,10 +91,10 @@ def isoflop_parabolas(points: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        ``train_flops, N, D, loss, curvature, rms, n_runs, inside``; a row a budget. The
-        parabola is ``loss + curvature (log n - log N)^2``; ``rms`` its residuals in nats;
-        ``inside`` whether it opens upwards with its minimum among the sizes at hand. N, D and
-        loss are NaN where it does not open upwards.
+        ``train_flops, N, D, loss, curvature, rms, n_runs, N_min, N_max, inside``; a row a budget.
+        The parabola is ``loss + curvature (log n - log N)^2``; ``rms`` is that of its residuals in
+        nats; N_min and N_max are the sizes at hand; ``inside`` tells whether it opens upwards with
+        its minimum between them. N, D and loss are NaN where it does not open upwards.
 
     Raises
     ------
@@ -109,17 +109,19 @@ def isoflop_parabolas(points: pd.DataFrame) -> pd.DataFrame:
         log_N, loss = np.log(group["n_params"].to_numpy(float)), group["loss"].to_numpy(float)
         middle = log_N.mean()
         curvature, slope, level = np.polyfit(log_N - middle, loss, 2)
+        ends = float(np.exp(log_N.min())), float(np.exp(log_N.max()))
         fitted = np.polyval([curvature, slope, level], log_N - middle)
         rms = float(np.sqrt(np.mean((loss - fitted) ** 2)))
         if curvature <= 0:
-            rows.append((C, np.nan, np.nan, np.nan, curvature, rms, len(group), False))
+            rows.append((C, np.nan, np.nan, np.nan, curvature, rms, len(group), *ends, False))
             continue
         shift = -slope / (2 * curvature)
         N = float(np.exp(middle + shift))
-        inside = log_N.min() < middle + shift < log_N.max()
+        inside = ends[0] < N < ends[1]
         least = level - slope**2 / (4 * curvature)
-        rows.append((C, N, C / (6 * N), least, curvature, rms, len(group), bool(inside)))
-    columns = ["train_flops", "N", "D", "loss", "curvature", "rms", "n_runs", "inside"]
+        rows.append((C, N, C / (6 * N), least, curvature, rms, len(group), *ends, inside))
+    columns = ["train_flops", "N", "D", "loss", "curvature", "rms", "n_runs"]
+    columns += ["N_min", "N_max", "inside"]
     return pd.DataFrame(rows, columns=columns)
 
 

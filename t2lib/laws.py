@@ -154,7 +154,8 @@ class AdditiveLaw:
     def neg_log_pass(self, N: npt.ArrayLike, D: npt.ArrayLike, k: npt.ArrayLike) -> FloatArray:
         """Mean negative log pass@k in nats; N, D, k broadcast, positive, k at least 1."""
         k = passk._at_least_one(k)
-        return self.at_one_sample().loss(N, D) - self.G + self.G * k**-self.gamma
+        power_law = Chinchilla(self.E, self.A, self.B, self.alpha, self.beta)
+        return power_law.loss(N, D) + self.G * k**-self.gamma
 
     def at_one_sample(self) -> Chinchilla:
         """Return the law at k = 1: a Chinchilla law whose constant is ``E + G``."""

@@ -42,10 +42,10 @@ def use_style() -> None:
     """Set the book's matplotlib and seaborn style for the session."""
     import seaborn as sns
 
-    sns.set_theme(context="notebook", style="ticks", palette=list(COLORS))
+    sns.set_theme(context="notebook", style="ticks", palette=list(COLORS), font_scale=1.1)
     mpl.rcParams.update(
         {
-            "figure.figsize": (6.4, 4.0),
+            "figure.figsize": (5.4, 3.8),
             "figure.dpi": 110,
             "savefig.dpi": 160,
             "figure.constrained_layout.use": True,
