@@ -30,7 +30,7 @@ from t2lib.passk import (
     pass_at_k,
     pass_at_k_from_nll,
 )
-from t2lib.registry import FetchError, Recorded, at_hand, fetch, recorded, registry
+from t2lib.registry import FetchError, Recorded, at_hand, fetch, recorded
 from t2lib.schemas import DataError, read_table, validate
 from t2lib.uncertainty import bca_interval, bootstrap, jackknife, percentile_interval
 
@@ -84,7 +84,6 @@ __all__ = [
     "power_law",
     "read_table",
     "recorded",
-    "registry",
     "validate",
 ]
 
