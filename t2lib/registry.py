@@ -360,6 +360,8 @@ def recorded(
         Where neither the inputs nor a record are there.
     DataError
         Where the record is no JSON or was made from other versions of the inputs.
+    ValueError
+        Where a result to be recorded holds NaN or an infinity, which JSON has not.
     """
     names = list(inputs)
     file = data_folder() / "recorded" / f"{name}.json"
@@ -372,7 +374,8 @@ def recorded(
             old = _read_record(file)["settings"] if file.exists() else chosen
             if old == chosen:
                 record = {"inputs": prints, "settings": chosen, "values": values}
-                _write_text(file, json.dumps(record, indent=1, sort_keys=True) + "\n")
+                text = json.dumps(record, indent=1, sort_keys=True, allow_nan=False)
+                _write_text(file, text + "\n")
         return Recorded(values, "recomputed", f"Computed here from the released {listed}.")
     if not file.exists():
         raise FetchError(f"{name}: neither {listed} nor {file} is at hand; set T2LIB_MIRROR")
