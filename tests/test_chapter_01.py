@@ -17,7 +17,7 @@ def said(glued: Glued) -> dict[str, str]:
 
 def first_number(text: str) -> float:
     """Return the number that a quoted text begins with."""
-    return float(text.split()[0].rstrip("%").replace(",", ""))
+    return float(text.split()[0].rstrip("%").replace(",", "").replace("−", "-"))
 
 
 @pytest.mark.parametrize(
@@ -69,5 +69,5 @@ def test_recorded_grids_hold_no_run(suite: str) -> None:
     assert sum(size for _, _, size, _ in record["cells"]) == record["runs"]
     assert all(ratio == float(f"{ratio:.2g}") for *_, ratio in record["cells"])
     assert len(record["cells"]) < record["runs"]
-    for edges in (record["n_edges"], record["d_edges"]):
-        assert {f"{edge:e}".replace(".", "").rstrip("0")[0] for edge in edges} <= set("1235")
+    for edge in record["n_edges"] + record["d_edges"]:
+        assert edge == float(f"{edge:.0e}")  # cells are round, so they tell no row's N or D
