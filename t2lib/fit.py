@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import combinations
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 
 FloatArray = npt.NDArray[np.float64]
 Residuals = Callable[[dict[str, float]], FloatArray]
+# Each power term's coefficient, with its exponent and the size that is raised to it.
+Terms = dict[str, tuple[str, FloatArray]]
 
 
 @dataclass(frozen=True)
@@ -79,7 +82,8 @@ class Fit:
         Raises
         ------
         ValueError
-            Where the fit is not one least-squares problem (two stages, or a likelihood).
+            Where the fit is not one least-squares problem (two stages, or a likelihood), or the
+            data cannot tell any parameter.
         """
         import lmfit
 
@@ -89,6 +93,8 @@ class Fit:
         for name, value in self.params.items():
             held = any(name == bound.split(" ")[0] for bound in self.at_bounds)
             parameters.add(name, value=value, vary=not held)
+        if not any(parameter.vary for parameter in parameters.values()):
+            raise ValueError(f"no parameter is free: {'; '.join(self.at_bounds)}")
         scaled = self._scaled_residuals
         minimizer = lmfit.Minimizer(
             lambda p: scaled({name: float(p[name].value) for name in self.params}), parameters
@@ -133,7 +139,7 @@ class Fit:
         lines = [f"{type(self.law).__name__}: {self.n_rows} rows, objective {self.objective:.8g}"]
         for name, value in self.params.items():
             marks = [bound for bound in self.at_bounds if bound.split(" ")[0] == name]
-            lines.append(f"  {name:<8} {value:.6g}" + (f"   ! {marks[0]}" if marks else ""))
+            lines.append(f"  {name:<8} {value:.6g}" + (f"   ! {'; '.join(marks)}" if marks else ""))
         rms = float(np.sqrt(np.mean(self.residuals**2)))
         lines.append(f"  residuals: root mean square {rms:.4g}, largest {self._largest():.4g}")
         return "\n".join(lines)
@@ -225,7 +231,9 @@ def fit_chinchilla(
         params=params,
         objective=value,
         residuals=x["loss"] - law.loss(x["N"], x["D"]),
-        at_bounds=_power_bounds(params, {"A": "alpha", "B": "beta"}),
+        at_bounds=_power_bounds(
+            params, {"A": ("alpha", x["N"]), "B": ("beta", x["D"])}, x["weights"]
+        ),
         n_rows=len(x["loss"]),
         evaluations=found.evaluations,
         _scaled_residuals=scaled,
@@ -387,12 +395,13 @@ def fit_additive(
     (A, B, G), (alpha, beta, gamma) = found.coefficients.tolist(), found.exponents.tolist()
     law = AdditiveLaw(found.constant, A, B, alpha, beta, G, gamma)
     params = {name: getattr(law, name) for name in ("E", "A", "B", "alpha", "beta", "G", "gamma")}
+    terms = {"A": ("alpha", x["N"]), "B": ("beta", x["D"]), "G": ("gamma", x["k"])}
     return Fit(
         law=law,
         params=params,
         objective=found.objective,
         residuals=y - law.neg_log_pass(x["N"], x["D"], x["k"]),
-        at_bounds=_power_bounds(params, {"A": "alpha", "B": "beta", "G": "gamma"}),
+        at_bounds=_power_bounds(params, terms, x["weights"]),
         n_rows=len(y),
         evaluations=found.evaluations,
         restarts=arrived,
@@ -471,20 +480,23 @@ def fit_interaction(
     x = _columns(columns, n_parameters=4, vary=("k",))
     Q = x["pass_at_k"]
     passk._require(Q < 1, "pass_at_k", Q, "must be below 1: its double logarithm is fitted")
-    log_C, log_k = np.log(6 * x["N"] * x["D"]), np.log(passk._at_least_one(x["k"]))
-    if np.ptp(log_C) == 0:
+    C = 6 * x["N"] * x["D"]
+    log_C, log_k = np.log(C), np.log(passk._at_least_one(x["k"]))
+    if _is_one_value(C):
         raise ValueError("6 N D is the same in every row: its exponent cannot be fitted")
     design = np.stack([np.ones_like(Q), log_C, log_k, log_C * log_k], axis=1)
     target = np.log(-np.log(Q))
     solution, _, _, _ = np.linalg.lstsq(design, target)
     law = InteractionLaw(*solution.tolist())
     names = ("log_A", "alpha", "beta", "delta")
+    middle = log_C - log_C.mean()
+    centred = np.stack([np.ones_like(Q), middle, log_k, middle * log_k], axis=1)
     return Fit(
         law=law,
         params=dict(zip(names, solution.tolist(), strict=True)),
         objective=float(((design @ solution - target) ** 2).sum()),
         residuals=Q - law.pass_at_k(x["N"], x["D"], x["k"]),
-        at_bounds=(),
+        at_bounds=_flat(centred, names),
         n_rows=len(Q),
         evaluations=1,
         _scaled_residuals=lambda p: design @ np.array([p[name] for name in names]) - target,
@@ -548,14 +560,16 @@ def fit_at_each_k(
             one = Chinchilla(
                 found.constant, float(found.coefficients[0]), 0.0, float(found.exponents[0]), 1.0
             )
-            terms = {"A": "alpha"}
+            terms = {"A": ("alpha", sizes["C"])}
         else:
-            one, terms = _as_chinchilla(found), {"A": "alpha", "B": "beta"}
+            one = _as_chinchilla(found)
+            terms = {"A": ("alpha", sizes["N"]), "B": ("beta", sizes["D"])}
         laws.append(one)
         objective += found.objective
-        own = {"E": one.E} | {name: getattr(one, name) for pair in terms.items() for name in pair}
+        names = ("E", "A", "alpha") if by_compute else ("E", "A", "B", "alpha", "beta")
+        own = {name: getattr(one, name) for name in names}
         params |= {f"{name}[{value:g}]": number for name, number in own.items()}
-        for bound in _power_bounds(own, terms):
+        for bound in _power_bounds(own, terms, 1 / y**2):
             name, _, rest = bound.partition(" ")
             bounds.append(f"{name}[{value:g}] {rest}")
     law = LawsAtEachK(tuple(ks.tolist()), tuple(laws), by_compute)
@@ -586,7 +600,7 @@ def _columns(
     """Check equal-length, positive, finite columns with enough rows and more than one level."""
     arrays = {}
     for name, values in columns.items():
-        array = np.asarray(values, dtype=float)
+        array = _numbers(values, name)
         if array.ndim != 1:
             raise ValueError(f"{name} has {array.ndim} axes: must be one column of numbers")
         good = np.isfinite(array) & ((array >= 0) if name in allow_zero else (array > 0))
@@ -601,24 +615,89 @@ def _columns(
     if n_rows < n_parameters:
         raise ValueError(f"{n_rows} rows cannot fix {n_parameters} parameters")
     for name in vary:
-        if np.ptp(arrays[name]) == 0:
+        if _is_one_value(arrays[name]):
             raise ValueError(
                 f"{name} is {arrays[name][0]:g} in every row: its exponent cannot be fitted"
             )
     return arrays
 
 
-def _power_bounds(params: dict[str, float], exponent_of: dict[str, str]) -> tuple[str, ...]:
+def _numbers(values: npt.ArrayLike, name: str) -> FloatArray:
+    """Return an array of floats, or say which value is no number."""
+    try:
+        return np.asarray(values, dtype=float)
+    except (TypeError, ValueError):
+        for i, value in enumerate(np.asarray(values, dtype=object).ravel()):
+            try:
+                float(value)
+            except (TypeError, ValueError):
+                raise ValueError(f"{name}[{i}] is {value!r}: must be a number") from None
+        raise
+
+
+def _is_one_value(values: FloatArray) -> bool:
+    """Whether positive values differ by no more than rounding, as 6 N D at one budget does."""
+    return bool(values.max() / values.min() - 1 < 1e-9)
+
+
+def _power_bounds(
+    params: dict[str, float], terms: Terms, weights: FloatArray | None = None
+) -> tuple[str, ...]:
     """Name the parameters of a sum of powers that lie at a bound or that the data cannot tell."""
-    found = []
-    if params["E"] == 0:
-        found.append("E at 0")
+    found = ["E at 0"] if params["E"] == 0 else []
     low, high = EXPONENT_RANGE
-    for coefficient, exponent in exponent_of.items():
+    columns = {"E": np.ones(len(next(iter(terms.values()))[1]))}
+    for coefficient, (exponent, size) in terms.items():
+        log = np.log(size) - np.log(size).mean()
+        # The coefficient at the middle of the data: at size 1 it only repeats the exponent.
+        columns[coefficient] = np.exp(-params[exponent] * log)
+        columns[exponent] = params[coefficient] * size ** -params[exponent] * log
         if params[coefficient] == 0:
             found += [f"{coefficient} at 0", f"{exponent} not told: {coefficient} is 0"]
         elif params[exponent] <= low * 1.001:
             found.append(f"{exponent} at its lower bound {low:g}")
         elif params[exponent] >= high * 0.999:
             found.append(f"{exponent} at its upper bound {high:g}")
+        if len(np.unique(size)) == 2:
+            found.append(f"{exponent} not told: its size takes two values only")
+    named = {bound.split(" ")[0] for bound in found}
+    free = {name: column for name, column in columns.items() if name not in named}
+    root = 1.0 if weights is None else np.sqrt(weights)[:, None]
+    if free:
+        found += _flat(np.stack(list(free.values()), axis=1) * root, tuple(free))
+    return (*found, *_exchangeable(terms))
+
+
+def _exchangeable(terms: Terms) -> list[str]:
+    """Name exponents of sizes that rise together: where D = c N^s the two terms can swap."""
+    found = []
+    for (one, x), (other, y) in combinations(terms.values(), 2):
+        if _is_one_value(x) or _is_one_value(y):
+            continue
+        if np.corrcoef(np.log(x), np.log(y))[0, 1] > 1 - 1e-6:
+            found += [
+                f"{e} not told from {f}: their sizes rise together"
+                for e, f in ((one, other), (other, one))
+            ]
+    return found
+
+
+def _flat(jacobian: FloatArray, names: tuple[str, ...]) -> tuple[str, ...]:
+    """Name the parameters along which the residuals hardly change, where there are any.
+
+    The columns are scaled to unit length; a singular value under 1e-4 of the largest means that
+    the parameters of that direction can trade against each other.
+    """
+    lengths = np.linalg.norm(jacobian, axis=0)
+    dead = lengths <= 1e-12 * lengths.max()
+    found = [f"{name} flat" for name, gone in zip(names, dead, strict=True) if gone]
+    alive = np.flatnonzero(~dead)
+    if len(alive) > 1:
+        scaled = jacobian[:, alive] / lengths[alive]
+        # The triangle of a QR has the same singular values, and every direction where rows are few.
+        _, values, directions = np.linalg.svd(np.linalg.qr(scaled, mode="r"))
+        values = np.pad(values, (0, len(alive) - len(values)))
+        flat = directions[values < 1e-4 * values[0]]
+        heavy = np.flatnonzero(np.abs(flat).max(axis=0, initial=0) > 0.3)
+        found += [f"{names[alive[i]]} in a flat direction" for i in heavy]
     return tuple(found)

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from scipy import optimize, special
 
 from t2lib import passk
-from t2lib.fit import Fit, _columns, fit_chinchilla
+from t2lib.fit import Fit, _columns, _flat, fit_chinchilla
 from t2lib.laws import BetaConsistentLaw, BetaRegressionLaw, Chinchilla
 from t2lib.projection import EXPONENT_RANGE
 
@@ -421,25 +421,6 @@ def _named_bounds(
             if x > hi - r
         ]
     )
-
-
-def _flat(jacobian: FloatArray, names: tuple[str, ...]) -> tuple[str, ...]:
-    """Name the parameter along which the residuals hardly change, where there is one.
-
-    The columns are scaled to unit length; a singular value under 1e-4 of the largest means that
-    the parameters of that direction can trade against each other.
-    """
-    lengths = np.linalg.norm(jacobian, axis=0)
-    dead = [f"{name} flat" for name, length in zip(names, lengths, strict=True) if length < 1e-12]
-    alive = np.flatnonzero(lengths >= 1e-12)
-    if len(alive) > 1:
-        _, values, directions = np.linalg.svd(
-            jacobian[:, alive] / lengths[alive], full_matrices=False
-        )
-        if values[-1] < 1e-4 * values[0]:
-            heavy = np.flatnonzero(np.abs(directions[-1]) > 0.3)
-            dead += [f"{names[alive[i]]} in a flat direction" for i in heavy]
-    return tuple(dead)
 
 
 def _joint(
