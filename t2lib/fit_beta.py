@@ -7,6 +7,7 @@ Beta-binomial, in which a question that was never answered right counts like any
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Literal
 
@@ -15,7 +16,7 @@ import numpy.typing as npt
 from scipy import optimize, special
 
 from t2lib import passk
-from t2lib.fit import Fit, _columns, _flat, fit_chinchilla
+from t2lib.fit import Fit, _columns, _flat, _power_bounds, fit_chinchilla
 from t2lib.laws import BetaConsistentLaw, BetaRegressionLaw, Chinchilla
 from t2lib.projection import EXPONENT_RANGE
 
@@ -59,8 +60,15 @@ def fit_beta(
     Raises
     ------
     ValueError
-        Where the input is not valid, or all questions are alike (every c is 0, every c is n,
-        every nll the same): the likelihood then has no maximum.
+        Where the input is not valid, or the likelihood has no maximum: all questions are alike
+        (every c is 0, every c is n, every share c / n or every nll the same), or n is 1
+        throughout, which tells nothing of the spread.
+
+    Warns
+    -----
+    RuntimeWarning
+        Where counts scatter no more than samples of a single p: the likelihood then rises all
+        the way to a binomial. Only ``a / (a + b)`` is told; ``a + b`` is returned at its bound.
     """
     if (nll is None) == (n is None) or (n is None) != (c is None):
         raise ValueError("give either nll, or both n and c")
@@ -81,10 +89,13 @@ def fit_beta(
         table = np.stack(_counts(n, c), axis=1)  # type: ignore[arg-type]
         table, repeats = np.unique(table, axis=0, return_counts=True)
         samples, right = table.T
+        if np.ptp(right / samples) == 0:
+            raise ValueError("c / n is the same for every question: the Beta has no width")
 
         def value(v: FloatArray) -> tuple[float, FloatArray]:
             a, b = np.exp(v)
-            log_likelihood, slope_a, slope_b = _beta_binomial(samples, right, a, b)
+            shapes = np.full(samples.shape, a), np.full(samples.shape, b)
+            log_likelihood, slope_a, slope_b = _beta_binomial(samples, right, *shapes)
             slope = np.array([repeats @ slope_a, repeats @ slope_b]) * np.exp(v)
             return -float(repeats @ log_likelihood), -slope
 
@@ -93,6 +104,16 @@ def fit_beta(
     result = optimize.minimize(
         value, start, jac=True, method="L-BFGS-B", bounds=[(-25, 25)] * 2, options={"ftol": 1e-14}
     )
+    if nll is None:
+        mean = float(repeats @ right / (repeats @ samples))
+        narrow = float(np.exp(25.0)) * np.array([mean, 1 - mean])
+        if value(np.log(narrow))[0] <= result.fun + 1e-6:
+            warnings.warn(
+                "the counts scatter no more than samples of one p: only a / (a + b) is told",
+                RuntimeWarning,
+                stacklevel=2,
+            )
+            return float(narrow[0]), float(narrow[1])
     a, b = np.exp(result.x)
     return float(a), float(b)
 
@@ -106,19 +127,35 @@ def _counts(n: npt.ArrayLike, c: npt.ArrayLike) -> tuple[FloatArray, FloatArray]
         raise ValueError("c is 0 in every row: no sample was ever right, nothing can be fitted")
     if np.all(c == n):
         raise ValueError("c is n in every row: every sample was right, nothing can be fitted")
+    if np.all(n == 1):
+        raise ValueError("n is 1 in every row: one sample tells nothing of the spread of p")
     return n, c
 
 
 def _beta_binomial(
     n: FloatArray, c: FloatArray, a: FloatArray, b: FloatArray
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Log-likelihood of c of n, and its derivatives with respect to a and b."""
-    choose = -np.log(n + 1) - special.betaln(n - c + 1, c + 1)
-    value = choose + special.betaln(a + c, b + n - c) - special.betaln(a, b)
-    common = special.digamma(a + b) - special.digamma(a + b + n)
-    slope_a = special.digamma(a + c) - special.digamma(a) + common
-    slope_b = special.digamma(b + n - c) - special.digamma(b) + common
+    """Log-likelihood of c of n, and its derivatives with respect to a and b.
+
+    Differences of log-gammas lose their digits where b is large, as it is on hard tasks: every
+    term here is of the size of the result.
+    """
+    wrong = n - c
+    choose = -np.log(n + 1) - special.betaln(wrong + 1, c + 1)
+    value = choose + _log_rising(a, c) - _log_rising(a + b + wrong, c)
+    value = value - passk._log_gamma_ratio(b, a, wrong)
+    common = passk._digamma_difference(a + b, n)
+    slope_a = passk._digamma_difference(a, c) - common
+    slope_b = passk._digamma_difference(b, wrong) - common
     return value, slope_a, slope_b
+
+
+def _log_rising(z: FloatArray, k: FloatArray) -> FloatArray:
+    """Logarithm of ``gamma(z + k) / gamma(z)``; Stirling's series where z is large."""
+    far = np.maximum(z, 1e3)
+    series = (far + k - 0.5) * np.log1p(k / far) + k * (np.log(far) - 1)
+    series = series + passk._stirling(far + k) - passk._stirling(far)
+    return np.where(z > 1e3, series, special.gammaln(z + k) - special.gammaln(z))
 
 
 # --------------------------------------------------------- from a loss to the Beta's parameters
@@ -168,14 +205,16 @@ def _pass_and_slopes(
 class _Checkpoints:
     """The checkpoints behind rows in which each stands once for every k.
 
-    ``weights`` count a checkpoint's rows, relative to the one with the fewest: with the same k
-    for all they are 1, and 2 for a checkpoint that a resample drew twice.
+    ``weights`` count how often a checkpoint is listed, its rows for each of its k: 1, and 2 for
+    a checkpoint that a resample drew twice.
     """
 
     def __init__(self, x: dict[str, FloatArray]) -> None:
         keys = np.stack([x["N"], x["D"], x["loss"]], axis=1)
         unique, rows, counts = np.unique(keys, axis=0, return_inverse=True, return_counts=True)
-        self.rows, self.weights = rows.ravel(), counts / counts.min()
+        self.rows = rows.ravel()
+        pairs = np.unique(np.stack([self.rows, x["k"]], axis=1), axis=0)
+        self.weights = counts / np.bincount(pairs[:, 0].astype(int))
         self.N, self.D, self.loss = unique.T
 
 
@@ -217,10 +256,9 @@ def fit_beta_regression(
     loss : array_like, shape (n,)
         Mean negative log-likelihood of each row's checkpoint in nats.
     chinchilla : Chinchilla, optional
-        First stage; by default fitted to the checkpoints' losses, weighted by their rows (a
-        checkpoint that a resample drew twice counts twice). The paper
-        profiles E over 40 values with 50 restarts each; variable projection finds that optimum
-        directly.
+        First stage; by default fitted to the checkpoints' losses, each as often as it is listed
+        (a checkpoint that a resample drew twice counts twice). The paper profiles E over 40
+        values with 50 restarts each; variable projection finds that optimum directly.
 
     Returns
     -------
@@ -238,7 +276,7 @@ def fit_beta_regression(
     Roberts et al. (2026), arXiv:2604.01411, approach 2 and its appendix.
     """
     x, checkpoints, chinchilla, first_bounds = _two_stage_input(
-        N, D, k, pass_at_k, loss, chinchilla, n_parameters=10
+        N, D, k, pass_at_k, loss, chinchilla, n_parameters=5
     )
     losses = chinchilla.loss(checkpoints.N, checkpoints.D)
     low, middle, high = np.quantile(losses, [0.05, 0.5, 0.95])
@@ -284,7 +322,7 @@ def fit_beta_consistent(
     loss : array_like, shape (n,)
         Mean negative log-likelihood of each row's checkpoint in nats.
     chinchilla : Chinchilla, optional
-        First stage; by default fitted to the checkpoints' losses, weighted by their rows.
+        First stage; by default fitted to the checkpoints' losses, each as often as it is listed.
     method : {"two_stage", "joint"}
         "two_stage": c0 and c1 by squared error of pass@k, the first stage held. "joint": all
         seven parameters at once, by squared errors of pass@k and of the losses, each divided by
@@ -303,7 +341,7 @@ def fit_beta_consistent(
     if method not in ("two_stage", "joint"):
         raise ValueError(f"method is {method!r}: must be 'two_stage' or 'joint'")
     x, checkpoints, chinchilla, first_bounds = _two_stage_input(
-        N, D, k, pass_at_k, loss, chinchilla, n_parameters=7
+        N, D, k, pass_at_k, loss, chinchilla, n_parameters=2
     )
     losses = chinchilla.loss(checkpoints.N, checkpoints.D)
     starts = [np.array([c0, c1]) for c0 in (-2.0, 0.0, 2.0, 5.0) for c1 in (-1.0, 0.0, 1.0)]
@@ -313,9 +351,10 @@ def fit_beta_consistent(
     law = BetaConsistentLaw(chinchilla, *link.tolist())
     params = dict(zip(("c0", "c1"), link.tolist(), strict=True))
     if method == "joint":
-        law, objective = _joint(law, objective, checkpoints, x)
-        first = {name: getattr(law.chinchilla, name) for name in _CHINCHILLA}
-        params = first | {"c0": law.c0, "c1": law.c1}
+        law, objective, more, flat = _joint(law, objective, checkpoints, x)
+        evaluations += more
+        params = {"c0": law.c0, "c1": law.c1}
+        first_bounds = _chinchilla_bounds(law.chinchilla, checkpoints.N, checkpoints.D)
     return _beta_fit(law, params, x, objective, evaluations, first_bounds + flat)
 
 
@@ -330,6 +369,8 @@ def _two_stage_input(
 ) -> tuple[dict[str, FloatArray], _Checkpoints, Chinchilla, tuple[str, ...]]:
     """Check the columns, find the checkpoints, and fit the first stage where none is given."""
     columns = {"N": N, "D": D, "k": k, "pass_at_k": pass_at_k, "loss": loss}
+    if chinchilla is None:
+        n_parameters += len(_CHINCHILLA)
     x = _columns(
         columns, n_parameters=n_parameters, vary=("N", "D", "k"), allow_zero=("pass_at_k",)
     )
@@ -342,10 +383,20 @@ def _two_stage_input(
     checkpoints = _Checkpoints(x)
     if chinchilla is not None:
         return x, checkpoints, chinchilla, ()
+    _enough_checkpoints(checkpoints.N)
     first = fit_chinchilla(
         checkpoints.N, checkpoints.D, checkpoints.loss, weights=checkpoints.weights
     )
     return x, checkpoints, first.law, first.at_bounds
+
+
+def _enough_checkpoints(sizes: FloatArray) -> None:
+    """Refuse a Chinchilla fit to fewer checkpoints than it has parameters."""
+    if len(sizes) < len(_CHINCHILLA):
+        raise ValueError(
+            f"N and D are those of {len(sizes)} checkpoints: "
+            f"they cannot fix the {len(_CHINCHILLA)} parameters of the Chinchilla law"
+        )
 
 
 def _second_stage(
@@ -423,9 +474,15 @@ def _named_bounds(
     )
 
 
+def _chinchilla_bounds(law: Chinchilla, N: FloatArray, D: FloatArray) -> tuple[str, ...]:
+    """Name what is at a bound or not told in a Chinchilla law fitted to these checkpoints."""
+    params = {name: getattr(law, name) for name in _CHINCHILLA}
+    return _power_bounds(params, {"A": ("alpha", N), "B": ("beta", D)})
+
+
 def _joint(
     law: BetaConsistentLaw, objective: float, checkpoints: _Checkpoints, x: dict[str, FloatArray]
-) -> tuple[BetaConsistentLaw, float]:
+) -> tuple[BetaConsistentLaw, float, int, tuple[str, ...]]:
     """All seven parameters at once, from the two-stage fit."""
     first = law.chinchilla
     log_N, log_D = np.log(checkpoints.N), np.log(checkpoints.D)
@@ -474,10 +531,14 @@ def _joint(
         ftol=1e-12,
         max_nfev=200,
     )
+    # The search stays a little inside its bounds: what is nothing in the data's middle is 0.
+    result.x[:3] = np.where(result.x[:3] < 1e-6, 0.0, result.x[:3])
     E, A, B, alpha, beta, c0, c1 = result.x.tolist()
     A, B = A * float(np.exp(alpha * middle_N)), B * float(np.exp(beta * middle_D))
-    E = 0.0 if E < 1e-6 else E
-    return BetaConsistentLaw(Chinchilla(E, A, B, alpha, beta), c0, c1), float(2 * result.cost)
+    names = ("c0", "c1")
+    found = _named_bounds(result.x[5:], low[5:], high[5:], names) + _flat(result.jac[:, 5:], names)
+    law = BetaConsistentLaw(Chinchilla(E, A, B, alpha, beta), c0, c1)
+    return law, float(2 * result.cost), int(result.nfev), found
 
 
 def _beta_fit(
@@ -537,18 +598,14 @@ def fit_beta_consistent_counts(
     middle_N, middle_D = log_N.mean(), log_D.mean()
     log_N, log_D = log_N - middle_N, log_D - middle_D
 
-    def value(v: FloatArray) -> tuple[float, FloatArray]:
+    def shape(v: FloatArray) -> Shape:
         term_N, term_D = np.exp(-v[3] * log_N), np.exp(-v[4] * log_D)
         losses = v[0] + v[1] * term_N + v[2] * term_D
         slopes = np.stack(
-            [np.ones_like(losses), term_N, term_D, -v[1] * log_N * term_N, -v[2] * log_D * term_D],
-            axis=1,
+            [np.ones_like(losses), term_N, term_D, -v[1] * log_N * term_N, -v[2] * log_D * term_D]
         )
         a, b, wrt, wrt_loss = _consistent_shape(v[5:], losses)
-        total, by_a, by_b = counts.log_likelihood(a, b)
-        by_loss = by_a * wrt_loss[0] + by_b * wrt_loss[1]
-        gradient = np.concatenate([by_loss @ slopes, by_a @ wrt[0].T + by_b @ wrt[1].T])
-        return -total, -gradient
+        return a, b, np.concatenate([wrt_loss[:, None] * slopes, wrt], axis=1), wrt_loss
 
     start = _first_losses(checkpoints, counts)
     bounds = [(0.0, None)] * 3 + [EXPONENT_RANGE] * 2 + _LINK_BOUNDS
@@ -566,15 +623,15 @@ def fit_beta_consistent_counts(
         )
         for c0 in (0.0, 2.0, 5.0)
     ]
-    best, evaluations = _maximise(value, starts, bounds)
+    best, evaluations = _maximise(counts, shape, starts, bounds)
     E, A, B, alpha, beta, c0, c1 = best.x.tolist()
     A, B = A * float(np.exp(alpha * middle_N)), B * float(np.exp(beta * middle_D))
     law = BetaConsistentLaw(Chinchilla(E, A, B, alpha, beta), c0, c1)
     names = (*_CHINCHILLA, "c0", "c1")
-    low = np.array([0, 0, 0, *([EXPONENT_RANGE[0]] * 2), -30, -10])
-    high = np.array([1e12, 1e12, 1e12, *([EXPONENT_RANGE[1]] * 2), 30, 10])
-    bounded = [f"{name} at 0" for name, v in zip(names[:3], best.x, strict=False) if v == 0]
-    bounded += _named_bounds(best.x[3:], low[3:], high[3:], names[3:])
+    low, high = np.array(_LINK_BOUNDS).T
+    bounded = _chinchilla_bounds(law.chinchilla, *checkpoints)
+    bounded += _named_bounds(best.x[5:], low, high, names[5:])
+    bounded += counts.flat(shape(best.x), names, bounded)
     return _count_fit(
         law,
         dict(zip(names, (E, A, B, alpha, beta, c0, c1), strict=True)),
@@ -621,11 +678,9 @@ def fit_beta_regression_counts(
         chinchilla = fit_beta_consistent_counts(N, D, n, c).law.chinchilla
     losses = chinchilla.loss(*checkpoints)
 
-    def value(theta: FloatArray) -> tuple[float, FloatArray]:
-        a, b, wrt, _ = _regression_shape(theta, losses)
-        a, b = np.maximum(a, 1e-290), np.maximum(b, 1e-290)
-        total, by_a, by_b = counts.log_likelihood(a, b)
-        return -total, -(by_a @ wrt[0].T + by_b @ wrt[1].T)
+    def shape(theta: FloatArray) -> Shape:
+        a, b, wrt, wrt_loss = _regression_shape(theta, losses)
+        return np.maximum(a, 1e-290), np.maximum(b, 1e-290), wrt, wrt_loss
 
     low, middle = np.quantile(losses, [0.05, 0.5])
     starts = [
@@ -634,10 +689,11 @@ def fit_beta_regression_counts(
         for steepness in (0.5, 1.5)
         for ceiling in (0.3, 0.9)
     ]
-    best, evaluations = _maximise(value, starts, _THETA_BOUNDS)
+    best, evaluations = _maximise(counts, shape, starts, _THETA_BOUNDS)
     law = BetaRegressionLaw(chinchilla, tuple(best.x.tolist()))
     edges = np.array(_THETA_BOUNDS).T
-    bounded = list(_named_bounds(best.x, edges[0], edges[1], _THETA))
+    bounded = _named_bounds(best.x, edges[0], edges[1], _THETA)
+    bounded += counts.flat(shape(best.x), _THETA, bounded)
     return _count_fit(
         law, dict(zip(_THETA, best.x.tolist(), strict=True)), x, best, evaluations, bounded
     )
@@ -659,6 +715,16 @@ class _Counts:
         by_b = np.bincount(self.rows, self.repeats * by_b, self.size).astype(float)
         return total, by_a, by_b
 
+    def flat(self, shape: Shape, names: tuple[str, ...], named: tuple[str, ...]) -> tuple[str, ...]:
+        """Name free parameters that the counts cannot tell, by each row's score."""
+        a, b, wrt, _ = shape
+        _, by_a, by_b = _beta_binomial(self.n, self.c, a[self.rows], b[self.rows])
+        scores = by_a[:, None] * wrt[0].T[self.rows] + by_b[:, None] * wrt[1].T[self.rows]
+        held = {bound.split(" ")[0] for bound in named}
+        free = [i for i, name in enumerate(names) if name not in held]
+        scores = scores[:, free] * np.sqrt(self.repeats)[:, None]
+        return _flat(scores, tuple(names[i] for i in free))
+
 
 def _count_input(
     N: npt.ArrayLike, D: npt.ArrayLike, n: npt.ArrayLike, c: npt.ArrayLike, n_parameters: int
@@ -667,6 +733,7 @@ def _count_input(
     x = _columns(columns, n_parameters=n_parameters, vary=("N", "D"), allow_zero=("c",))
     _counts(x["n"], x["c"])
     sizes, rows = np.unique(np.stack([x["N"], x["D"]], axis=1), axis=0, return_inverse=True)
+    _enough_checkpoints(sizes)
     return x, (sizes[:, 0], sizes[:, 1]), _Counts(rows.ravel(), x["n"], x["c"])
 
 
@@ -680,11 +747,18 @@ def _first_losses(checkpoints: tuple[FloatArray, FloatArray], counts: _Counts) -
 
 
 def _maximise(
-    value: Callable[[FloatArray], tuple[float, FloatArray]],
+    counts: _Counts,
+    shape: Callable[[FloatArray], Shape],
     starts: list[FloatArray],
     bounds: Sequence[tuple[float, float | None]],
 ) -> tuple[optimize.OptimizeResult, int]:
-    """Best of several L-BFGS-B runs on a negative log-likelihood."""
+    """Best of several L-BFGS-B runs on the likelihood of counts, given the Beta's parameters."""
+
+    def value(v: FloatArray) -> tuple[float, FloatArray]:
+        a, b, wrt, _ = shape(v)
+        total, by_a, by_b = counts.log_likelihood(a, b)
+        return -total, -(by_a @ wrt[0].T + by_b @ wrt[1].T)
+
     results = [
         optimize.minimize(
             value,
@@ -705,7 +779,7 @@ def _count_fit(
     x: dict[str, FloatArray],
     best: optimize.OptimizeResult,
     evaluations: int,
-    at_bounds: list[str],
+    at_bounds: tuple[str, ...],
 ) -> Fit:
     first = {name: getattr(law.chinchilla, name) for name in _CHINCHILLA}
     return Fit(
@@ -713,7 +787,7 @@ def _count_fit(
         params=first | params,
         objective=float(best.fun),
         residuals=x["c"] / x["n"] - law.pass_at_k(x["N"], x["D"], 1),
-        at_bounds=tuple(at_bounds),
+        at_bounds=at_bounds,
         n_rows=len(x["n"]),
         evaluations=evaluations,
     )
