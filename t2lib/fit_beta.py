@@ -145,8 +145,9 @@ def _beta_binomial(
     value = choose + _log_rising(a, c) - _log_rising(a + b + wrong, c)
     value = value - passk._log_gamma_ratio(b, a, wrong)
     common = passk._digamma_difference(a + b, n)
-    slope_a = passk._digamma_difference(a, c) - common
-    slope_b = passk._digamma_difference(b, wrong) - common
+    # Of nothing there is no slope, and 0 / 0 where a or b is tiny.
+    slope_a = np.where(c > 0, passk._digamma_difference(a, np.maximum(c, 1)), 0) - common
+    slope_b = np.where(wrong > 0, passk._digamma_difference(b, np.maximum(wrong, 1)), 0) - common
     return value, slope_a, slope_b
 
 
