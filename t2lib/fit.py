@@ -105,8 +105,9 @@ class Fit:
     def standard_errors(self) -> dict[str, float]:
         """Standard errors from the curvature (lmfit); NaN where held at a bound."""
         _, result = self.lmfit()
-        errors = {name: result.params[name].stderr for name in self.params}
-        return {name: np.nan if error is None else float(error) for name, error in errors.items()}
+        # lmfit gives a held parameter the error 0, and None where the curvature is singular.
+        known = {n: p.stderr for n, p in result.params.items() if p.vary and p.stderr is not None}
+        return {name: float(known.get(name, np.nan)) for name in self.params}
 
     def conf_interval(self, level: float = 0.95) -> dict[str, tuple[float, float]]:
         """Profile intervals by ``lmfit.conf_interval``: an F test on the residual sum of squares.
@@ -265,7 +266,7 @@ def _huber_log(law: Chinchilla, x: dict[str, FloatArray], delta: float) -> tuple
         """Log residuals, and their Jacobian."""
         E, A, B, alpha, beta = v
         term_N, term_D = np.exp(-alpha * log_N), np.exp(-beta * log_D)
-        model = np.maximum(E + A * term_N + B * term_D, 1e-300)
+        model = np.maximum(E + A * term_N + B * term_D, 1e-100)
         slopes = [np.ones_like(model), term_N, term_D, -A * log_N * term_N, -B * log_D * term_D]
         return np.log(model) - log_loss, model, np.stack(slopes, axis=1) / model[:, None]
 
@@ -284,7 +285,7 @@ def _huber_log(law: Chinchilla, x: dict[str, FloatArray], delta: float) -> tuple
     )
     # With a zero coefficient its exponent has no gradient: start a little inside.
     start[:3] = np.maximum(start[:3], 1e-3 * start[:3].max())
-    scale = 1 / max(value_and_gradient(start)[0], 1e-300)
+    scale = 1 / max(value_and_gradient(start)[0], 1e-20)  # clean data leave only rounding
     result = optimize.minimize(
         lambda v: tuple(scale * part for part in value_and_gradient(v)),
         start,
@@ -587,7 +588,8 @@ def fit_at_each_k(
 
 
 def _weights(weights: npt.ArrayLike | None, like: npt.ArrayLike) -> npt.ArrayLike:
-    return np.ones(np.shape(like)) if weights is None else weights
+    # As objects, so that a column that is no column of numbers is refused with its name.
+    return np.ones(np.asarray(like, dtype=object).shape) if weights is None else weights
 
 
 def _columns(
@@ -658,8 +660,9 @@ def _power_bounds(
             found.append(f"{exponent} at its lower bound {low:g}")
         elif params[exponent] >= high * 0.999:
             found.append(f"{exponent} at its upper bound {high:g}")
-        if len(np.unique(size)) == 2:
-            found.append(f"{exponent} not told: its size takes two values only")
+        if len(np.unique(size)) == 2:  # E + A x^-alpha is then two numbers for three parameters
+            reason = f"not told: the size of {exponent} takes two values only"
+            found += [f"{name} {reason}" for name in ("E", coefficient, exponent)]
     named = {bound.split(" ")[0] for bound in found}
     free = {name: column for name, column in columns.items() if name not in named}
     root = 1.0 if weights is None else np.sqrt(weights)[:, None]
