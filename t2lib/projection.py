@@ -7,14 +7,16 @@ the exponents finds the basins, Newton steps on the projected objective the mini
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import combinations, product
+from itertools import combinations, pairwise, product
 
 import numpy as np
 import numpy.typing as npt
 from scipy import optimize
 
 FloatArray = npt.NDArray[np.float64]
+Evaluate = Callable[[FloatArray], tuple[float, FloatArray, FloatArray]]
 
 # Exponents of scaling laws lie around 0.1 to 1; one that runs to the end of this range is reported.
 EXPONENT_RANGE = (1e-3, 5.0)
@@ -44,7 +46,7 @@ class PowerSum:
 
 
 class _Term:
-    """Powers of one variable, computed once for each of its distinct values."""
+    """Powers of one variable at its distinct values, its levels."""
 
     def __init__(self, x: FloatArray) -> None:
         levels, self.rows = np.unique(x, return_inverse=True)
@@ -53,14 +55,14 @@ class _Term:
         self.log_scale = float(np.log(levels).mean())
         self.log_levels = np.log(levels) - self.log_scale
 
-    def power(self, exponent: float) -> FloatArray:
-        return np.exp(-exponent * self.log_levels)[self.rows]
+    def powers(self, exponents: FloatArray) -> FloatArray:
+        """One column for each exponent, shape (levels, exponents)."""
+        return np.exp(-np.multiply.outer(self.log_levels, exponents))
 
-    def derivatives(self, exponent: float) -> tuple[FloatArray, FloatArray, FloatArray]:
-        """Return the column and its first two derivatives with respect to the exponent."""
+    def derivatives(self, exponent: float) -> FloatArray:
+        """Power and its first two derivatives by the exponent, shape (levels, 3)."""
         power = np.exp(-exponent * self.log_levels)
-        slope = -self.log_levels * power
-        return power[self.rows], slope[self.rows], (-self.log_levels * slope)[self.rows]
+        return np.stack([power, -self.log_levels * power, self.log_levels**2 * power], axis=1)
 
 
 class _Projection:
@@ -70,13 +72,42 @@ class _Projection:
         self.terms = [_Term(x) for x in xs]
         self.root = np.sqrt(weights)
         self.y = y * self.root
+        self.square = float(self.y @ self.y)
         self.evaluations = 0
+        sizes = [len(term.log_levels) for term in self.terms]
+        # Scaling-law data repeat few sizes, budgets and k. Where the tables of pairs of levels
+        # are smaller than the rows, every inner product comes from them, at a fraction of a pass.
+        self.tabled = sum(a * b for a, b in combinations(sizes, 2)) <= len(y)
+        if self.tabled:
+            moment = weights * y
+            self.totals = [np.bincount(term.rows, weights) for term in self.terms]
+            self.moments = [np.bincount(term.rows, moment) for term in self.terms]
+            self.pairs = {
+                (i, j): np.bincount(
+                    self.terms[i].rows * sizes[j] + self.terms[j].rows, weights, sizes[i] * sizes[j]
+                ).reshape(sizes[i], sizes[j])
+                for i, j in combinations(range(len(sizes)), 2)
+            }
 
-    def coefficients(self, exponents: FloatArray) -> FloatArray:
-        """Best non-negative c0, c1, ... at these exponents."""
-        columns = [term.power(e) * self.root for term, e in zip(self.terms, exponents, strict=True)]
-        Q, R = np.linalg.qr(np.stack([self.root, *columns], axis=1))
-        return optimize.nnls(R, Q.T @ self.y)[0]
+    def gram(self, columns: list[FloatArray]) -> tuple[FloatArray, FloatArray]:
+        """Inner products of the constant and of columns given by level, and theirs with y."""
+        if not self.tabled:
+            rows = [block[t.rows] for block, t in zip(columns, self.terms, strict=True)]
+            matrix = np.concatenate([np.ones((len(self.y), 1)), *rows], axis=1)
+            matrix *= self.root[:, None]
+            return matrix.T @ matrix, matrix.T @ self.y
+        ends = np.cumsum([1] + [block.shape[1] for block in columns])
+        parts = [slice(a, b) for a, b in pairwise(ends)]
+        gram, moment = np.empty((ends[-1], ends[-1])), np.empty(ends[-1])
+        gram[0, 0], moment[0] = self.totals[0].sum(), self.moments[0].sum()
+        for i, (here, block) in enumerate(zip(parts, columns, strict=True)):
+            gram[0, here] = gram[here, 0] = self.totals[i] @ block
+            gram[here, here] = block.T @ (self.totals[i][:, None] * block)
+            moment[here] = self.moments[i] @ block
+            for j in range(i + 1, len(columns)):
+                gram[here, parts[j]] = block.T @ (self.pairs[i, j] @ columns[j])
+                gram[parts[j], here] = gram[here, parts[j]].T
+        return gram, moment
 
     def evaluate(self, exponents: FloatArray) -> tuple[float, FloatArray, FloatArray]:
         """Sum of squares, its gradient, and its Hessian, halved, by the exponents alone.
@@ -86,33 +117,47 @@ class _Projection:
         large residuals, and there Gauss-Newton crawls.
         """
         self.evaluations += 1
-        parts = [t.derivatives(e) for t, e in zip(self.terms, exponents, strict=True)]
-        power, slope, bend = (
-            np.stack(columns, axis=1) * self.root[:, None] for columns in zip(*parts, strict=True)
-        )
-        design = np.concatenate([self.root[:, None], power], axis=1)
+        columns = [t.derivatives(e) for t, e in zip(self.terms, exponents, strict=True)]
+        gram, moment = self.gram(columns)
+        design = _powers(len(columns))
+        inner = gram[np.ix_(design, design)]
+        inner = inner + 1e-15 * np.trace(inner) * np.eye(len(design))  # nearly collinear columns
+        R = np.linalg.cholesky(inner).T
+        c, _ = optimize.nnls(R, np.linalg.solve(R.T, moment[design]))
+        objective = self.square - 2 * c @ moment[design] + c @ gram[np.ix_(design, design)] @ c
+        return float(objective), *_derivatives(c, gram, gram[:, design] @ c - moment)
+
+    def evaluate_exactly(self, exponents: FloatArray) -> tuple[float, FloatArray, FloatArray]:
+        """As :meth:`evaluate`, with the rows' own residuals, for the last steps.
+
+        Inner products hold a sum of squares only to rounding of that of y, which is too little
+        where a law fits almost perfectly.
+        """
+        self.evaluations += 1
+        columns = [t.derivatives(e) for t, e in zip(self.terms, exponents, strict=True)]
+        blocks = [block[t.rows] for block, t in zip(columns, self.terms, strict=True)]
+        matrix = np.concatenate([np.ones((len(self.y), 1)), *blocks], axis=1) * self.root[:, None]
+        design = _powers(len(columns))
+        c = self._solve(matrix[:, design])
+        residuals = matrix[:, design] @ c - self.y
+        value = float(residuals @ residuals)
+        return value, *_derivatives(c, matrix.T @ matrix, matrix.T @ residuals)
+
+    def coefficients(self, exponents: FloatArray) -> FloatArray:
+        """Best non-negative c0, c1, ... at these exponents."""
+        columns = [
+            t.powers(np.array([e]))[t.rows] for t, e in zip(self.terms, exponents, strict=True)
+        ]
+        ones = np.ones((len(self.y), 1))
+        return self._solve(np.concatenate([ones, *columns], axis=1) * self.root[:, None])
+
+    def _solve(self, design: FloatArray) -> FloatArray:
         Q, R = np.linalg.qr(design)
-        c, _ = optimize.nnls(R, Q.T @ self.y)
-        residuals = design @ c - self.y
-        moment = residuals @ slope
-        slope = slope * c[1:]
-        hessian = slope.T @ slope + np.diag(c[1:] * (residuals @ bend))
-        mixed = design.T @ slope
-        mixed[1:] += np.diag(moment)
-        active = np.flatnonzero(c)
-        inner = design[:, active].T @ design[:, active]
-        inner += 1e-14 * np.trace(inner) * np.eye(len(active))  # columns can be nearly collinear
-        hessian = hessian - mixed[active].T @ np.linalg.solve(inner, mixed[active])
-        return float(residuals @ residuals), c[1:] * moment, hessian
+        return optimize.nnls(R, Q.T @ self.y)[0]
 
     def starts(self, axes: list[FloatArray], count: int) -> list[FloatArray]:
         """The best points of a grid of exponents that lie apart from one another."""
-        columns = [self.root]
-        columns += [
-            t.power(e) * self.root for t, axis in zip(self.terms, axes, strict=True) for e in axis
-        ]
-        matrix = np.stack(columns, axis=1)
-        gram, moment = matrix.T @ matrix, matrix.T @ self.y
+        gram, moment = self.gram([t.powers(axis) for t, axis in zip(self.terms, axes, strict=True)])
         sizes = [len(axis) for axis in axes]
         cells = np.array(list(product(*map(range, sizes))))
         offsets = 1 + np.concatenate([[0], np.cumsum(sizes)[:-1]])
@@ -129,24 +174,55 @@ class _Projection:
         return chosen
 
 
+def _powers(terms: int) -> npt.NDArray[np.int64]:
+    """Where the constant and the powers stand among the constant and each term's derivatives."""
+    return np.concatenate([[0], 1 + 3 * np.arange(terms)])
+
+
+def _derivatives(
+    c: FloatArray, gram: FloatArray, of_residuals: FloatArray
+) -> tuple[FloatArray, FloatArray]:
+    """Gradient and Hessian of half the sum of squares by the exponents.
+
+    ``gram`` holds the inner products of the constant and each term's power, slope and bend, and
+    ``of_residuals`` theirs with the residuals.
+    """
+    design = _powers(len(c) - 1)
+    slope, bend = design[1:] + 1, design[1:] + 2
+    inward = of_residuals[slope]
+    hessian = np.outer(c[1:], c[1:]) * gram[np.ix_(slope, slope)]
+    hessian[np.diag_indices_from(hessian)] += c[1:] * of_residuals[bend]
+    mixed = gram[np.ix_(design, slope)] * c[1:]
+    mixed[1:] += np.diag(inward)
+    active = np.flatnonzero(c)
+    inner = gram[np.ix_(design[active], design[active])]
+    inner = inner + 1e-14 * np.trace(inner) * np.eye(len(active))  # nearly collinear columns
+    hessian = hessian - mixed[active].T @ np.linalg.solve(inner, mixed[active])
+    return c[1:] * inward, hessian
+
+
 def _best_gain(grams: FloatArray, moments: FloatArray) -> FloatArray:
     """Largest explained sum of squares with non-negative coefficients, for a batch of problems.
 
     The optimum of a non-negative least-squares problem is the plain one on some subset of its
-    columns, and there are few: try them all.
+    columns. Where all columns together give no negative coefficient, that is it; for the other
+    problems try all subsets, which are few.
     """
     best = np.zeros(len(grams))
     width = grams.shape[1]
-    for size in range(1, width + 1):
+    left = np.arange(len(grams))
+    for size in range(width, 0, -1):
         for subset in combinations(range(width), size):
-            pick = list(subset)
-            part = grams[:, pick][:, :, pick]
+            pick = np.array(subset)
+            part = grams[np.ix_(left, pick, pick)]
             part = part + 1e-12 * np.eye(size) * np.trace(part, axis1=1, axis2=2)[:, None, None]
-            right = moments[:, pick]
+            right = moments[np.ix_(left, pick)]
             solution = np.linalg.solve(part, right[:, :, None])[:, :, 0]
             gain = (solution * right).sum(axis=1)
-            better = (solution >= 0).all(axis=1) & (gain > best)
-            best = np.where(better, gain, best)
+            feasible = (solution >= 0).all(axis=1)
+            best[left] = np.where(feasible & (gain > best[left]), gain, best[left])
+            if size == width:
+                left = left[~feasible]
     return best
 
 
@@ -186,6 +262,7 @@ def fit_power_sum(xs: list[FloatArray], y: FloatArray, weights: FloatArray) -> P
         if not lower < objective * (1 - 1e-9):
             break
         exponents, objective = found, lower
+    exponents, objective = _descend(projection.evaluate_exactly, exponents, steps=50)
     coefficients = projection.coefficients(exponents)
     scales = np.array([term.log_scale for term in projection.terms])
     return PowerSum(
@@ -199,17 +276,15 @@ def fit_power_sum(xs: list[FloatArray], y: FloatArray, weights: FloatArray) -> P
 
 def _best_descent(projection: _Projection, starts: list[FloatArray]) -> tuple[FloatArray, float]:
     """Follow every start a few steps and the best two to the bottom."""
-    pilots = [_descend(projection, start, steps=5) for start in starts]
+    pilots = [_descend(projection.evaluate, start, steps=5) for start in starts]
     pilots.sort(key=lambda minimum: minimum[1])
-    minima = [_descend(projection, exponents, steps=100) for exponents, _ in pilots[:2]]
+    minima = [_descend(projection.evaluate, exponents, steps=100) for exponents, _ in pilots[:2]]
     return min(minima, key=lambda minimum: minimum[1])
 
 
-def _descend(
-    projection: _Projection, exponents: FloatArray, steps: int
-) -> tuple[FloatArray, float]:
+def _descend(evaluate: Evaluate, exponents: FloatArray, steps: int) -> tuple[FloatArray, float]:
     """Damped Newton steps on the exponents, clipped to their range."""
-    objective, gradient, hessian = projection.evaluate(exponents)
+    objective, gradient, hessian = evaluate(exponents)
     damping = 1e-3
     for _ in range(steps):
         low, high = EXPONENT_RANGE
@@ -224,7 +299,7 @@ def _descend(
         moved = np.abs(trial - exponents).max()
         if moved < 1e-12:
             break
-        lower, trial_gradient, trial_hessian = projection.evaluate(trial)
+        lower, trial_gradient, trial_hessian = evaluate(trial)
         if lower <= objective:
             gained = objective - lower
             exponents, objective = trial, lower
