@@ -29,6 +29,7 @@ import json
 import logging
 import os
 import tempfile
+import warnings
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
@@ -234,9 +235,7 @@ def _mirror() -> str | Path | None:
 def _cache_folder() -> Path:
     if os.environ.get("T2LIB_CACHE"):
         return Path(os.environ["T2LIB_CACHE"]).expanduser()
-    import pooch
-
-    return Path(pooch.os_cache("t2lib"))
+    return Path(_pooch().os_cache("t2lib"))
 
 
 def local_path(row: ReleasedFile) -> Path | None:
@@ -275,8 +274,16 @@ def _sha256(path: Path, size: int, changed: int) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def _pooch() -> Any:
+    """Import pooch at its first use, without the advice its progress bar gives in a notebook."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="IProgress not found")
+        import pooch
+    return pooch
+
+
 def _download(row: ReleasedFile) -> Path:
-    import pooch
+    pooch = _pooch()
     import requests
 
     mirror = _mirror()
