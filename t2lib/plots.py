@@ -10,7 +10,6 @@ import matplotlib.pyplot as plt
 import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
-from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
@@ -75,48 +74,6 @@ def engineering(value: float, _position: int | None = None) -> str:
 def log_counts(axis: Any) -> None:
     """Label a logarithmic matplotlib axis with K, M, B and T."""
     axis.set_major_formatter(FuncFormatter(engineering))
-
-
-def checkpoint_grid(
-    n_params: npt.ArrayLike, n_tokens: npt.ArrayLike, *, title: str = "", ax: Axes | None = None
-) -> Axes:
-    """Draw a suite's checkpoints: parameters by tokens, tokens per parameter in each cell.
-
-    Parameters
-    ----------
-    n_params, n_tokens : array_like, shape (checkpoints,)
-        Parameters and training tokens.
-    title : str
-        Title of the panel.
-    ax : matplotlib Axes, optional
-        Where to draw; a new figure by default.
-
-    Returns
-    -------
-    matplotlib Axes
-    """
-    ax = plt.figure().gca() if ax is None else ax
-    N, D = np.asarray(n_params, dtype=float), np.asarray(n_tokens, dtype=float)
-    points = ax.scatter(
-        N, D, c=D / N, norm=LogNorm(), cmap="viridis", marker="s", s=26, linewidths=0
-    )
-    sizes = np.geomspace(N.min(), N.max(), 2)
-    ax.plot(sizes, 20 * sizes, color=RED, lw=1.2, ls="--")
-    ax.annotate(
-        "20 tokens\nper parameter",
-        (sizes[1], 20 * sizes[1]),
-        color=RED,
-        fontsize="small",
-        ha="right",
-        va="top",
-    )
-    ax.set(
-        xscale="log", yscale="log", xlabel="parameters N", ylabel="training tokens D", title=title
-    )
-    log_counts(ax.xaxis)
-    log_counts(ax.yaxis)
-    ax.figure.colorbar(points, ax=ax, label="tokens per parameter D / N")
-    return ax
 
 
 def residual_panels(
@@ -329,3 +286,60 @@ def frontier_panels(
         axes[list(columns).index("tokens_per_parameter")].axhline(20, color=RED, ls="--", lw=1)
     axes[0].legend()
     return figure
+
+
+def isoflop_profiles(
+    law: Any,
+    train_flops: npt.ArrayLike,
+    N: npt.ArrayLike,
+    *,
+    inference_flops: float | None = None,
+    metric: str = "pass_at_k",
+    chinchilla: Any | None = None,
+    ax: Axes | None = None,
+) -> Axes:
+    """Draw a law's metric against model size at equal training compute, with both frontiers.
+
+    Parameters
+    ----------
+    law : law
+        Any law that :func:`t2lib.isoflop_profile` takes.
+    train_flops : array_like, shape (budgets,)
+        Training budgets in FLOPs, a line each.
+    N : array_like, shape (sizes,)
+        Model sizes to draw; the law's optimum is sought between the smallest and the largest.
+    inference_flops : float, optional
+        Inference budget in FLOPs per token, k = C_inf / 2N; one sample by default.
+    metric : {"pass_at_k", "neg_log_pass"}
+        Method of the law to draw.
+    chinchilla : Chinchilla, optional
+        Law whose optimum is marked on each line with a square; left out where it lies outside N.
+    ax : matplotlib Axes, optional
+        Where to draw; a new figure by default.
+
+    Returns
+    -------
+    matplotlib Axes
+    """
+    from t2lib.allocate import frontier, isoflop_profile
+
+    ax = plt.figure().gca() if ax is None else ax
+    budgets, sizes = np.sort(np.atleast_1d(train_flops)), np.sort(np.asarray(N, dtype=float))
+    if inference_flops is not None:
+        sizes = sizes[sizes <= inference_flops / 2]  # a larger model cannot answer once
+    shared: dict[str, Any] = {"inference_flops": inference_flops, "metric": metric}
+    colors = plt.get_cmap("viridis")(np.linspace(0, 0.9, len(budgets)))
+    best = frontier(law, train_flops=budgets, n_range=(sizes[0], sizes[-1]), **shared)
+    for color, C, N_best, value in zip(colors, budgets, best["N"], best[metric], strict=True):
+        line = isoflop_profile(law, train_flops=C, N=sizes, **shared)
+        ax.plot(line["N"], line[metric], color=color, label=f"{C:.1e} FLOPs")
+        ax.plot(N_best, value, "o", color=color, ms=8)
+        if chinchilla is not None and sizes[0] <= chinchilla.optimum(C)[0] <= sizes[-1]:
+            advised = float(chinchilla.optimum(C)[0])
+            there = isoflop_profile(law, train_flops=C, N=advised, **shared)
+            ax.plot(advised, there[metric].iloc[0], "s", color=color, mfc="none", ms=9)
+    name = "pass@k" if metric == "pass_at_k" else "mean -log pass@k (nats)"
+    ax.set(xscale="log", yscale="log", xlabel="parameters N", ylabel=name)
+    log_counts(ax.xaxis)
+    ax.legend(title="training compute C")
+    return ax
