@@ -73,6 +73,10 @@ class Fit:
     def lmfit(self) -> tuple[lmfit.Minimizer, lmfit.minimizer.MinimizerResult]:
         """Hand the fit to lmfit, started at the optimum; parameters at a bound are held.
 
+        The curvature takes every row for independent news and the loss for a square. Where the k
+        of a checkpoint share its error, and for Huber losses, its intervals are too narrow: use
+        :func:`~t2lib.uncertainty.bootstrap` there.
+
         Returns
         -------
         minimizer, result
