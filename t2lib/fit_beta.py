@@ -756,9 +756,11 @@ def _maximise(
     """Best of several L-BFGS-B runs on the likelihood of counts, given the Beta's parameters."""
 
     def value(v: FloatArray) -> tuple[float, FloatArray]:
-        a, b, wrt, _ = shape(v)
-        total, by_a, by_b = counts.log_likelihood(a, b)
-        return -total, -(by_a @ wrt[0].T + by_b @ wrt[1].T)
+        # A line search may step to shapes without a finite likelihood; it then shortens the step.
+        with np.errstate(all="ignore"):
+            a, b, wrt, _ = shape(v)
+            total, by_a, by_b = counts.log_likelihood(a, b)
+            return -total, -(by_a @ wrt[0].T + by_b @ wrt[1].T)
 
     results = [
         optimize.minimize(
