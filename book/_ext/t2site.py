@@ -11,6 +11,7 @@ import json
 import pydoc
 import re
 import sys
+from abc import abstractmethod
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -41,9 +42,9 @@ MATHJAX_PARTS = ["tex-chtml.js", "input/tex/extensions", "output/chtml/fonts"]
 class Listing(SphinxDirective):
     """A directive that writes Markdown and has it parsed where it stands."""
 
+    @abstractmethod
     def lines(self) -> Iterator[str]:
         """Yield the lines to parse."""
-        raise NotImplementedError
 
     def run(self) -> list[nodes.Node]:
         """Parse the lines."""
