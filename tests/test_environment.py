@@ -21,6 +21,7 @@ WANTED = [
     *PROJECT["dependencies"],
     *PROJECT["optional-dependencies"]["book"],
     *PROJECT["optional-dependencies"]["test"],
+    *PROJECT["optional-dependencies"]["cluster"],
 ]
 
 
