@@ -3,6 +3,7 @@
 from typing import Any
 
 from t2lib.allocate import Allocation, allocate, first_order_optimum, frontier, isoflop_profile
+from t2lib.batch import AdditiveRefit, ChinchillaRefit
 from t2lib.curves import load_curves, load_histograms, load_published
 from t2lib.fit import Fit, fit_additive, fit_at_each_k, fit_chinchilla, fit_interaction
 from t2lib.fit_beta import (
@@ -36,10 +37,12 @@ from t2lib.uncertainty import bca_interval, bootstrap, jackknife, percentile_int
 
 __all__ = [
     "AdditiveLaw",
+    "AdditiveRefit",
     "Allocation",
     "BetaConsistentLaw",
     "BetaRegressionLaw",
     "Chinchilla",
+    "ChinchillaRefit",
     "DataError",
     "FetchError",
     "Fit",
