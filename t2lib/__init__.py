@@ -31,6 +31,9 @@ from t2lib.passk import (
     pass_at_k,
     pass_at_k_from_nll,
 )
+from t2lib.posterior import Posterior, posterior
+from t2lib.problem import intraclass_correlation
+from t2lib.profiles import Profile, profile, region
 from t2lib.registry import FetchError, Recorded, at_hand, fetch, recorded
 from t2lib.schemas import DataError, read_table, validate
 from t2lib.uncertainty import bca_interval, bootstrap, jackknife, percentile_interval
@@ -48,6 +51,8 @@ __all__ = [
     "Fit",
     "InteractionLaw",
     "LawsAtEachK",
+    "Posterior",
+    "Profile",
     "Recorded",
     "allocate",
     "at_equal_compute",
@@ -70,6 +75,7 @@ __all__ = [
     "fit_chinchilla",
     "fit_interaction",
     "frontier",
+    "intraclass_correlation",
     "isoflop_parabolas",
     "isoflop_profile",
     "jackknife",
@@ -84,9 +90,12 @@ __all__ = [
     "pass_at_k_from_nll",
     "percentile_interval",
     "plots",
+    "posterior",
     "power_law",
+    "profile",
     "read_table",
     "recorded",
+    "region",
     "validate",
 ]
 
