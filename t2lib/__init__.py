@@ -4,6 +4,7 @@ from typing import Any
 
 from t2lib.allocate import Allocation, allocate, first_order_optimum, frontier, isoflop_profile
 from t2lib.batch import AdditiveRefit, ChinchillaRefit
+from t2lib.calibration import Study, coverage, intervals, law_of
 from t2lib.curves import load_curves, load_histograms, load_published
 from t2lib.fit import Fit, fit_additive, fit_at_each_k, fit_chinchilla, fit_interaction
 from t2lib.fit_beta import (
@@ -31,8 +32,13 @@ from t2lib.passk import (
     pass_at_k,
     pass_at_k_from_nll,
 )
+from t2lib.posterior import Posterior, posterior
+from t2lib.problem import intraclass_correlation
+from t2lib.profiles import Profile, profile, region
 from t2lib.registry import FetchError, Recorded, at_hand, fetch, recorded
 from t2lib.schemas import DataError, read_table, validate
+from t2lib.simulate import Noise, simulate, t2_grid
+from t2lib.specifications import influence, specification_spread, specifications
 from t2lib.uncertainty import bca_interval, bootstrap, jackknife, percentile_interval
 
 __all__ = [
@@ -48,7 +54,11 @@ __all__ = [
     "Fit",
     "InteractionLaw",
     "LawsAtEachK",
+    "Noise",
+    "Posterior",
+    "Profile",
     "Recorded",
+    "Study",
     "allocate",
     "at_equal_compute",
     "at_hand",
@@ -57,6 +67,7 @@ __all__ = [
     "beta_neg_log_pass",
     "beta_pass_at_k",
     "bootstrap",
+    "coverage",
     "envelope",
     "fetch",
     "first_order_optimum",
@@ -70,9 +81,13 @@ __all__ = [
     "fit_chinchilla",
     "fit_interaction",
     "frontier",
+    "influence",
+    "intervals",
+    "intraclass_correlation",
     "isoflop_parabolas",
     "isoflop_profile",
     "jackknife",
+    "law_of",
     "load_accuracies",
     "load_curves",
     "load_histograms",
@@ -84,9 +99,16 @@ __all__ = [
     "pass_at_k_from_nll",
     "percentile_interval",
     "plots",
+    "posterior",
     "power_law",
+    "profile",
     "read_table",
     "recorded",
+    "region",
+    "simulate",
+    "specification_spread",
+    "specifications",
+    "t2_grid",
     "validate",
 ]
 

@@ -343,3 +343,64 @@ def isoflop_profiles(
     log_counts(ax.xaxis)
     ax.legend(title="training compute C")
     return ax
+
+
+def specification_curve(
+    found: Any,
+    column: str,
+    choices: Sequence[str],
+    *,
+    label: str | None = None,
+    reference: float | None = None,
+    figure: Figure | None = None,
+) -> Figure:
+    """Draw a number over all specifications in order, and under it which choices were made.
+
+    Parameters
+    ----------
+    found : DataFrame
+        From ``t2lib.specifications``; rows without the number are left out.
+    column : str
+        Positive number to draw, on a logarithmic axis.
+    choices : sequence of str
+        Columns of choices to show; ``law`` also rules the colours.
+    label : str, optional
+        Quantity and unit, for the vertical axis; the column's name by default.
+    reference : float, optional
+        Value at which a line is drawn.
+    figure : matplotlib Figure, optional
+        Where to draw; a new one by default.
+
+    Returns
+    -------
+    matplotlib Figure
+    """
+    table = found[found[column] > 0].sort_values(column, kind="stable")
+    marks = [(c, level) for c in choices for level in dict.fromkeys(found[c].astype(str))]
+    height = 0.24 * len(marks) + 0.1 * len(choices)
+    figure = plt.figure(figsize=(5.6, 3.2 + height)) if figure is None else figure
+    above, below = figure.subplots(2, 1, sharex=True, height_ratios=[3.0, height])
+    colors = table["law"].map(lambda law: LAW_STYLE[law]["color"])
+    order = np.arange(1, len(table) + 1)
+    above.scatter(order, table[column], c=colors, s=9, linewidths=0)
+    for law in dict.fromkeys(table["law"]):
+        style = LAW_STYLE[law]
+        above.plot([], [], "o", ms=4, color=style["color"], label=style["label"])
+    if reference is not None:
+        above.axhline(reference, color="black", ls="--", lw=1)
+    above.set(yscale="log", ylabel=label or column)
+    figure.legend(*above.get_legend_handles_labels(), loc="outside upper center", ncols=1)
+    places, place = [], 0.0
+    for i, (choice, level) in enumerate(marks):
+        if i and choice != marks[i - 1][0]:
+            place += 0.4
+        here = (table[choice].astype(str) == level).to_numpy()
+        below.scatter(order[here], np.full(here.sum(), place), c=colors[here], s=5, marker="|")
+        places.append(place)
+        place += 1
+    names = [f"{choice}: {level}".replace("_", " ") for choice, level in marks]
+    below.set_yticks(places, names, fontsize="x-small")
+    below.set(xlabel="specification, in order of the value", ylabel="choice", xlim=(0, None))
+    below.invert_yaxis()
+    below.grid(visible=False)
+    return figure

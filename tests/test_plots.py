@@ -2,6 +2,7 @@
 
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 import pytest
 
 import t2lib as t2
@@ -71,3 +72,21 @@ def test_frontiers_share_a_figure():
     figure = t2.plots.frontier_panels({"ours": table})
     assert all(labelled(ax) for ax in figure.axes)
     np.testing.assert_allclose(figure.axes[0].lines[0].get_ydata(), table["N"])
+
+
+def test_specification_curve_is_in_order_and_marks_every_choice():
+    rng = np.random.default_rng(0)
+    table = pd.DataFrame(
+        {
+            "law": ["AdditiveLaw", "BetaConsistentLaw"] * 6,
+            "max_ratio": [np.inf] * 6 + [400.0] * 6,
+            "N": [*rng.lognormal(20, 2, 11), np.nan],
+        }
+    )
+    figure = t2.plots.specification_curve(table, "N", ["law", "max_ratio"], label="N", reference=1)
+    above, below = figure.axes
+    drawn = above.collections[0].get_offsets()[:, 1]
+    assert len(drawn) == 11 and (np.diff(drawn) > 0).all()
+    assert len(below.get_yticklabels()) == 4
+    assert sum(len(c.get_offsets()) for c in below.collections) == 2 * 11
+    assert above.get_ylabel() and labelled(below)
