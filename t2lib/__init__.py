@@ -22,6 +22,7 @@ from t2lib.laws import (
     LawsAtEachK,
 )
 from t2lib.layouts import load_accuracies, load_points, load_questions
+from t2lib.parallel import ClusterError
 from t2lib.passk import (
     beta_mean_nll,
     beta_neg_log_pass,
@@ -40,6 +41,7 @@ __all__ = [
     "BetaConsistentLaw",
     "BetaRegressionLaw",
     "Chinchilla",
+    "ClusterError",
     "DataError",
     "FetchError",
     "Fit",
