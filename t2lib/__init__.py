@@ -12,6 +12,7 @@ from t2lib.fit_beta import (
     fit_beta_regression,
     fit_beta_regression_counts,
 )
+from t2lib.importers import ImportedResults, read_results
 from t2lib.isoflop import at_equal_compute, envelope, isoflop_parabolas, power_law
 from t2lib.laws import (
     AdditiveLaw,
@@ -31,6 +32,7 @@ from t2lib.passk import (
     pass_at_k_from_nll,
 )
 from t2lib.registry import FetchError, Recorded, at_hand, fetch, recorded
+from t2lib.runs import Run, read_runs
 from t2lib.schemas import DataError, read_table, validate
 from t2lib.uncertainty import bca_interval, bootstrap, jackknife, percentile_interval
 
@@ -43,9 +45,11 @@ __all__ = [
     "DataError",
     "FetchError",
     "Fit",
+    "ImportedResults",
     "InteractionLaw",
     "LawsAtEachK",
     "Recorded",
+    "Run",
     "allocate",
     "at_equal_compute",
     "at_hand",
@@ -82,6 +86,8 @@ __all__ = [
     "percentile_interval",
     "plots",
     "power_law",
+    "read_results",
+    "read_runs",
     "read_table",
     "recorded",
     "validate",
