@@ -17,8 +17,10 @@ What is taken from a line:
 * **generate-until tasks**: the number of responses n and of right ones c. The harness logs one
   value of a metric a line. It gives c where it scored every response: with n = 1; as the share
   c / n, which ``exact_match`` is behind a ``take_first_k`` filter and ``pass@1`` by definition; or
-  as a list of n values. A value that scored only some of n responses (``take_first``, a majority
-  vote) does not say which of the others were right.
+  as a list of n values. Where it scored the first response only (``take_first``), the others are
+  scored here, by the task's own settings in the results file beside the log
+  (:mod:`t2lib.rescoring`), and every first response must come out as logged. A majority vote, or
+  any other value, does not say how many were right.
 
 What cannot be known is refused, never guessed.
 """
@@ -27,7 +29,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn, Protocol
@@ -35,10 +36,12 @@ from typing import Any, NoReturn, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from t2lib.rescoring import Scorer, scorer
 from t2lib.runs import clip
 from t2lib.schemas import DataError
+from t2lib.tables import json_lines
 
-LONGEST_LINE = 64 * 2**20  # bytes; a line with thousands of long responses stays far below
+_LARGEST_RESULTS = 64 * 2**20  # bytes
 _FILE_NAME = re.compile(r"samples_(.+?)(?:_\d{4}-\d\d-\d\dT\d\d-\d\d-\d\d(?:\.\d+)?)?\.jsonl")
 _RIGHT_OR_WRONG = ("exact_match", "pass@1", "pass_at_1", "acc")
 
@@ -63,47 +66,6 @@ class Answers:
 def is_sample(row: dict[str, Any]) -> bool:
     """Tell whether a JSON object is a line of the harness's log of samples."""
     return "resps" in row or "filtered_resps" in row or {"doc", "doc_id"} <= row.keys()
-
-
-def json_lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Yield line number and object of a JSON Lines file, one line in memory at a time.
-
-    Raises
-    ------
-    DataError
-        Where a line is not a JSON object, is cut off, not UTF-8 or longer than ``LONGEST_LINE``.
-    """
-    with path.open("rb") as file:
-        number = 0
-        while line := file.readline(LONGEST_LINE + 1):
-            number += 1
-            if len(line) > LONGEST_LINE:
-                raise DataError(f"{path}: row {number}: longer than {LONGEST_LINE >> 20} MiB")
-            if number == 1:
-                line = line.removeprefix(b"\xef\xbb\xbf")
-            if not line.strip():
-                continue
-            yield number, _object(line, path, number)
-
-
-def _object(line: bytes, path: Path, number: int) -> dict[str, Any]:
-    where = f"{path}: row {number}"
-    try:
-        row = json.loads(line)
-    except UnicodeDecodeError as error:
-        raise DataError(f"{where}: not UTF-8 text: byte {error.start}") from None
-    except json.JSONDecodeError as error:
-        if number == 1 and line.strip() in (b"[", b"[{"):
-            raise DataError(
-                f"{where}: one JSON list, as the harness wrote before 0.4.3: want one object a line"
-            ) from None
-        cut = "" if line.endswith(b"\n") else ": the last line is cut off"
-        raise DataError(f"{where}, column {error.colno}: not JSON: {error.msg}{cut}") from None
-    except (RecursionError, ValueError) as error:  # a nest of brackets, an endless whole number
-        raise DataError(f"{where}: not JSON that can be read: {clip(str(error))}") from None
-    if not isinstance(row, dict):
-        raise DataError(f"{where}: not a JSON object")
-    return row
 
 
 def task_of(path: Path) -> str:
@@ -142,28 +104,43 @@ def read_samples(path: Path) -> tuple[list[Answers], list[str]]:
         ``FILE: row R, column C: what is wrong``, at the first fault.
     """
     task = task_of(path)
-    log = _Log(path)
+    results = _results(path, task)
+    log = _Log(path, results.config)
     for number, row in json_lines(path):
         log.add(number, row)
-    log.close(_expected(path, task))
+    log.close(results.n_questions)
     if log.kind == "likelihood":
         return [Answers(task, nll=log.right_nll())], []
     return log.counts(task)
 
 
-def _expected(path: Path, task: str) -> int | None:
-    """Return how many questions the results file beside the log counts, if there is one."""
+@dataclass(frozen=True)
+class _Results:
+    """What the results file beside a log says about its task."""
+
+    n_questions: int | None = None
+    config: Any = None
+
+
+def _results(path: Path, task: str) -> _Results:
+    """Read the results file of the same date, if there is one."""
     date = path.name.removeprefix(f"samples_{task}_").removesuffix(".jsonl")
-    results = path.with_name(f"results_{date}.json")
-    if results.is_symlink() or not results.is_file() or results.stat().st_size > LONGEST_LINE:
-        return None
+    file = path.with_name(f"results_{date}.json")
+    if file.is_symlink() or not file.is_file() or file.stat().st_size > _LARGEST_RESULTS:
+        return _Results()
     try:
-        counted = json.loads(results.read_bytes())["n-samples"][task]["effective"]
-    except (KeyError, TypeError):
-        return None
+        content = json.loads(file.read_bytes())
     except (ValueError, RecursionError) as error:
-        raise DataError(f"{results}: not JSON: {clip(str(error))}") from None
-    return counted if isinstance(counted, int) else None
+        raise DataError(f"{file}: not JSON: {clip(str(error))}") from None
+    counted = _inside(content, "n-samples", task, "effective")
+    config = _inside(content, "configs", task)
+    return _Results(counted if isinstance(counted, int) else None, config)
+
+
+def _inside(content: Any, *keys: str) -> Any:
+    for key in keys:
+        content = content.get(key) if isinstance(content, dict) else None
+    return content
 
 
 @dataclass
@@ -173,17 +150,20 @@ class _Filter:
     n_samples: list[int] = field(default_factory=list)
     n_correct: list[int] = field(default_factory=list)
     unknown: str = ""  # why its counts cannot be known
+    where: str = ""
+    score: Scorer | None = None
+    rescored: bool = False
 
 
 class _Log:
     """What has been read of a file so far."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, config: Any) -> None:
         self.path = path
+        self.config = config
         self.kind = ""
         self.keys: set[str] = set()
         self.seen: dict[tuple[str, int], int] = {}
-        self.first: tuple[str, int] | None = None
         # How to find the right choice: each way's losses, or why the way is out.
         self.ways: dict[str, list[float]] = {}
         self.out: dict[str, str] = {}
@@ -264,31 +244,40 @@ class _Log:
 
     def _add_counts(self, row: dict[str, Any]) -> None:
         name = str(row.get("filter", ""))
-        found = self.filters.setdefault(name, _Filter())
+        if name not in self.filters:
+            self.filters[name] = _Filter(score=scorer(self.config, name))
+        found = self.filters[name]
         if found.unknown:
             return
         try:
-            n, c = _count(row, self._fail)
+            n, c, rescored = _count(row, found.score, self._fail)
         except _UnknownError as error:
-            found.unknown = f"{self.at}, {error}"
+            found.unknown = str(error)
+            found.where = self.at
         else:
             found.n_samples.append(n)
             found.n_correct.append(c)
+            found.rescored |= rescored
 
     def counts(self, task: str) -> tuple[list[Answers], list[str]]:
         known = {name: found for name, found in self.filters.items() if not found.unknown}
-        unknown = [found.unknown for found in self.filters.values() if found.unknown]
         if not known:
-            raise DataError(unknown[0])
-        answers = [
-            Answers(
-                task if len(known) == 1 else f"{task},{name}",
-                n_samples=np.array(found.n_samples),
-                n_correct=np.array(found.n_correct),
-            )
-            for name, found in known.items()
-        ]
-        return answers, unknown
+            first = next(iter(self.filters.values()))
+            raise DataError(f"{first.where}, {first.unknown}")
+        answers, notes = [], []
+        for name, found in self.filters.items():
+            label = task if len(known) == 1 else f"{task},{name}"
+            if found.unknown:
+                notes.append(f"task {task}: filter {name} left out: {found.unknown}")
+                continue
+            if found.rescored:
+                notes.append(
+                    f"task {label}: the harness scored each question's first response; the others "
+                    "are scored by the same settings, read from the results file"
+                )
+            n, c = np.array(found.n_samples), np.array(found.n_correct)
+            answers.append(Answers(label, n_samples=n, n_correct=c))
+        return answers, notes
 
     def close(self, expected: int | None) -> None:
         """Check the file as a whole: not empty, no question lost, every filter complete."""
@@ -404,8 +393,8 @@ def _right_choice(
     return ways
 
 
-def _count(row: dict[str, Any], fail: Fail) -> tuple[int, int]:
-    """Return how many responses a line holds and how many of them were right."""
+def _count(row: dict[str, Any], score: Scorer | None, fail: Fail) -> tuple[int, int, bool]:
+    """Return how many responses a line holds, how many were right, and whether scored here."""
     responses = row["resps"]
     arguments = _arguments(row)
     if len(responses) != 1:
@@ -421,34 +410,44 @@ def _count(row: dict[str, Any], fail: Fail) -> tuple[int, int]:
     metric = next((name for name in _RIGHT_OR_WRONG if name in row), None)
     if metric is None:
         logged = row.get("metrics")
-        names = clip(", ".join(map(str, logged))) if isinstance(logged, list) else "none"
+        names = clip(", ".join(map(str, logged))) if isinstance(logged, list) else "unknown names"
         fail("metrics", f"none of {', '.join(_RIGHT_OR_WRONG)} is logged (there is: {names})")
-    return _right(row, metric, len(texts), fail)
-
-
-def _right(row: dict[str, Any], metric: str, n: int, fail: Fail) -> tuple[int, int]:
-    """Return n and c from a metric's value, see the module's text."""
     value = row[metric]
+    n = len(texts)
     if isinstance(value, list):
-        if len(value) != n or any(score not in (0, 1) for score in value):
+        if len(value) != n or any(one not in (0, 1) for one in value):
             fail(metric, f"want {n} values, each 0 or 1")
-        return n, sum(int(score) for score in value)
+        return n, sum(int(one) for one in value), False
     if not isinstance(value, bool | int | float) or not 0 <= value <= 1:
         fail(metric, f"{clip(repr(value))} is not between 0 and 1")
-    scored = 1
-    filtered = row.get("filtered_resps")
-    if isinstance(filtered, list) and len(filtered) == 1 and isinstance(filtered[0], list):
-        scored = len(filtered[0])
     if n > 1 and _is_list(row.get("target")):
+        raise _UnknownError(f"column {metric}: several right answers, 1 says that any was given")
+    filtered = row.get("filtered_resps")
+    first = filtered[0] if isinstance(filtered, list) and len(filtered) == 1 else None
+    scored = len(first) if isinstance(first, list) else 1
+    if scored == n:
+        return n, _whole(value, n, metric, fail), False
+    if scored == 1 and metric == "exact_match" and score is not None:
+        return n, _rescored(texts, str(row["target"]), (first, bool(value)), score), True
+    raise _UnknownError(
+        f"column {metric}: scores {scored} of {n} responses: which of the others are right is not "
+        f"in the log; log with the filter take_first_k, k: {n}"
+    )
+
+
+def _whole(share: float, n: int, metric: str, fail: Fail) -> int:
+    correct = round(share * n)
+    if abs(share * n - correct) > 1e-6 * n:
+        fail(metric, f"{share} is not a share of {n} responses")
+    return correct
+
+
+def _rescored(texts: list[str], target: str, logged: tuple[Any, bool], score: Scorer) -> int:
+    """Score every response; the first must come out as the harness logged it."""
+    scores = [score(text, target) for text in texts]
+    if scores[0] != logged:
         raise _UnknownError(
-            f"column {metric}: several right answers: it says 1 where any was given"
+            f"column exact_match: scores 1 of {len(texts)} responses, and the settings in the "
+            "results file do not give the logged value of the first one"
         )
-    if scored != n:
-        raise _UnknownError(
-            f"column {metric}: scores {scored} of {n} responses: which of the others are right is "
-            f"not in the log; log with the filter take_first_k, k: {n}"
-        )
-    correct = round(value * n)
-    if abs(value * n - correct) > 1e-6 * n:
-        fail(metric, f"{value} is not a share of {n} responses")
-    return n, correct
+    return sum(right for _, right in scores)

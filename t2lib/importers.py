@@ -6,31 +6,27 @@ before the next one is opened, so memory does not grow with the number of files.
 
 from __future__ import annotations
 
-import csv
 import os
-import re
 import stat
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from t2lib.harness import Answers, is_sample, json_lines, read_samples
+from t2lib.harness import Answers, is_sample, read_samples
 from t2lib.passk import neg_log_pass_from_nll, pass_at_k, pass_at_k_from_nll
 from t2lib.runs import Run, clip, read_runs
 from t2lib.schemas import CHECKPOINT, DataError, validate
+from t2lib.tables import KINDS, WORDS, chunks, json_lines
 
 if TYPE_CHECKING:
     import pandas as pd
 
-KINDS = (".jsonl", ".csv", ".parquet")
 RUNS_FILES = ("runs.yml", "runs.yaml", "runs.csv")
 LIKELIHOOD_K = 2 ** np.arange(17)
-_CHUNK = 2**18  # rows of a table in memory at once
 _LONGEST_MESSAGE = 400
 _CURVE = [*CHECKPOINT, "k", "n_questions", "pass_at_k", "neg_log_pass", "mean_nll"]
 _NEEDED = {
@@ -168,6 +164,7 @@ class _Bad:
         self.messages: list[str] = []
 
     def add(self, message: str) -> None:
+        message = " ".join(message.split())  # a file's name may hold a line break
         if self.raise_first:
             raise DataError(message)
         self.messages.append(message)
@@ -299,10 +296,11 @@ def _read_file(
             return _read_log(file, runs, suite, grid)
         return _Read(_read_table(file.path, runs, suite, grid), [])
     except DataError as error:
-        message = " ".join(str(error).split())
+        message = str(error)
     except OSError as error:
         message = f"{file.path}: cannot be read: {error.strerror or error}"
-    return clip(message, _LONGEST_MESSAGE)
+    here = f"{file.path}: "
+    return here + clip(message.removeprefix(here), _LONGEST_MESSAGE)
 
 
 def _is_log(path: Path) -> bool:
@@ -364,11 +362,10 @@ def _read_table(
     """Read a table of questions or curves, chunk by chunk, and reduce it to curves."""
     import pandas as pd
 
-    chunks = {".csv": _csv_chunks, ".parquet": _parquet_chunks, ".jsonl": _jsonl_chunks}
     schema = ""
     curves: list[pd.DataFrame] = []
     groups: dict[tuple[Any, ...], list[pd.DataFrame]] = {}
-    for chunk in chunks[path.suffix](path):
+    for chunk in chunks(path):
         schema = schema or _schema_of(chunk, path)
         checked = validate(_completed(chunk, path, runs, suite), schema, str(path))
         if schema == "curves":
@@ -405,9 +402,6 @@ def _answers(path: Path, key: tuple[Any, ...], rows: pd.DataFrame) -> Answers:
 
 def _schema_of(table: pd.DataFrame, path: Path) -> str:
     """Tell by its columns what a table holds."""
-    twice = table.columns[table.columns.duplicated()]
-    if len(twice):
-        raise DataError(f"{path}: column {clip(str(twice[0]))}: there twice")
     names = [name for name, needed in _NEEDED.items() if needed[-1] in table.columns]
     if len(names) == 1:
         return names[0]
@@ -415,8 +409,7 @@ def _schema_of(table: pd.DataFrame, path: Path) -> str:
         what = " and ".join(_NEEDED[name][-1] for name in names)
         raise DataError(f"{path}: columns {what}: one table holds one kind of result")
     header = clip(", ".join(map(str, table.columns)))
-    hint = ": columns must be separated by commas" if ";" in header or "\t" in header else ""
-    raise DataError(f"{path}: no column nll, n_correct or pass_at_k (there is: {header}){hint}")
+    raise DataError(f"{path}: no column nll, n_correct or pass_at_k (there is: {header})")
 
 
 def _completed(
@@ -439,7 +432,7 @@ def _completed(
         for column in ("n_params", "n_tokens", "model"):
             values = {name: getattr(run, column) for name, run in runs.items()}
             table[column] = names.map(values)
-    for name in ("suite", "model", "task"):
+    for name in WORDS:
         if name in table:
             table[name] = _words(table[name])
     return table
@@ -450,92 +443,6 @@ def _words(column: pd.Series) -> pd.Series:
     values = column.astype("category").cat
     names = {value: str(value) for value in values.categories if str(value).strip()}
     return column.map(names).astype("category")
-
-
-def _parquet_chunks(path: Path) -> Iterator[pd.DataFrame]:
-    import pyarrow
-    import pyarrow.parquet
-
-    row = 1
-    try:
-        with pyarrow.parquet.ParquetFile(path) as file:
-            for batch in file.iter_batches(batch_size=_CHUNK):
-                table = batch.to_pandas()
-                table.index = range(row, row + len(table))
-                row += len(table)
-                yield table
-    except (pyarrow.ArrowException, OSError) as error:
-        raise DataError(f"{path}: not a Parquet table: {clip(str(error), 200)}") from None
-
-
-def _jsonl_chunks(path: Path) -> Iterator[pd.DataFrame]:
-    import pandas as pd
-
-    lines = json_lines(path)
-    columns: list[str] = []
-    while rows := list(islice(lines, _CHUNK)):
-        columns = columns or list(rows[0][1])
-        for number, row in rows:
-            if row.keys() != set(columns):
-                name = clip(next(iter(row.keys() ^ set(columns))))
-                raise DataError(f"{path}: row {number}, column {name}: not the columns of row 1")
-        numbers = [number for number, _ in rows]
-        yield pd.DataFrame([row for _, row in rows], columns=columns, index=numbers)
-
-
-def _csv_chunks(path: Path) -> Iterator[pd.DataFrame]:
-    """Read CSV strictly: every row must have the header's number of cells."""
-    import pyarrow
-    import pyarrow.csv
-
-    row = 2
-    try:
-        reader = pyarrow.csv.open_csv(
-            path,
-            read_options=pyarrow.csv.ReadOptions(block_size=2**24, use_threads=False),
-            convert_options=pyarrow.csv.ConvertOptions(
-                column_types=_csv_types(path), strings_can_be_null=True, null_values=["", "NA"]
-            ),
-        )
-        for batch in reader:
-            table = batch.to_pandas()
-            table.index = range(row, row + len(table))
-            row += len(table)
-            yield table
-    except (pyarrow.ArrowException, OSError) as error:
-        raise DataError(f"{path}: {_csv_fault(path, str(error))}") from None
-    with path.open("rb") as file:
-        lines = sum(1 for line in file if line.strip())
-    if lines != row - 1:
-        raise DataError(f"{path}: {row - 1} rows in {lines} lines: is a quotation mark missing?")
-
-
-def _csv_fault(path: Path, message: str) -> str:
-    """Turn a message of pyarrow into ``row R, column C: what is wrong``, with the line's number."""
-    found = re.search(r"CSV column #(\d+): (?:Row #(\d+): )?.* invalid value '(.*)", message, re.S)
-    row = re.search(r"Row #(\d+): (Expected \d+ columns, got \d+)", message)
-    if found:
-        with path.open(encoding="utf-8-sig", errors="replace") as file:
-            names = next(csv.reader([file.readline(10**6)]), [])
-        column = int(found[1])
-        name = names[column] if column < len(names) else f"number {column + 1}"
-        value = clip(repr(found[3].removesuffix("'")))
-        where = f"row {found[2]}, " if found[2] else ""
-        return f"{where}column {name}: {value} is not a number"
-    if row:
-        return f"row {row[1]}: {row[2].lower()}"
-    return f"not a CSV table: {clip(message, 200)}"
-
-
-def _csv_types(path: Path) -> dict[str, Any]:
-    import pyarrow
-
-    words = pyarrow.dictionary(pyarrow.int32(), pyarrow.string())
-    numbers = ["n_params", "n_tokens", "question", "nll", "n_samples", "n_correct"]
-    numbers += ["k", "n_questions", "pass_at_k", "neg_log_pass", "mean_nll"]
-    return dict.fromkeys(("suite", "model", "task"), words) | dict.fromkeys(
-        numbers, pyarrow.float64()
-    )
 
 
 # --- all files ------------------------------------------------------------------------------------
@@ -552,7 +459,7 @@ class _Collected:
     def add(self, path: Path, read: _Read) -> None:
         self.files += 1
         self.parts.append((path, read.curves))
-        self.notes += read.notes
+        self.notes += [note for note in read.notes if note not in self.notes]
 
     def table(self, bad: _Bad) -> pd.DataFrame:
         """Put all together; what contradicts itself is left out as a whole."""
@@ -570,7 +477,7 @@ class _Collected:
         self._compare_questions(curves)
         order = ["suite", "task", "model", "n_tokens", "k"]
         curves = curves.sort_values(order, ignore_index=True)[_CURVE]
-        for name in ("suite", "model", "task"):
+        for name in WORDS:
             curves[name] = curves[name].astype(object)
         return validate(curves, "curves", "results")
 
