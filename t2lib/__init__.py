@@ -14,6 +14,7 @@ from t2lib.fit_beta import (
     fit_beta_regression,
     fit_beta_regression_counts,
 )
+from t2lib.importers import ImportedResults, read_results
 from t2lib.isoflop import at_equal_compute, envelope, isoflop_parabolas, power_law
 from t2lib.laws import (
     AdditiveLaw,
@@ -37,6 +38,7 @@ from t2lib.posterior import Posterior, posterior
 from t2lib.problem import intraclass_correlation
 from t2lib.profiles import Profile, profile, region
 from t2lib.registry import FetchError, Recorded, at_hand, fetch, recorded
+from t2lib.runs import Run, read_runs
 from t2lib.schemas import DataError, read_table, validate
 from t2lib.simulate import Noise, simulate, t2_grid
 from t2lib.specifications import influence, specification_spread, specifications
@@ -54,12 +56,14 @@ __all__ = [
     "DataError",
     "FetchError",
     "Fit",
+    "ImportedResults",
     "InteractionLaw",
     "LawsAtEachK",
     "Noise",
     "Posterior",
     "Profile",
     "Recorded",
+    "Run",
     "Study",
     "allocate",
     "at_equal_compute",
@@ -104,6 +108,8 @@ __all__ = [
     "posterior",
     "power_law",
     "profile",
+    "read_results",
+    "read_runs",
     "read_table",
     "recorded",
     "region",
