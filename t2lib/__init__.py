@@ -2,10 +2,14 @@
 
 from typing import Any
 
-from t2lib.allocate import Allocation, allocate, first_order_optimum, frontier, isoflop_profile
+from t2lib.allocate import Allocation, allocate, frontier, isoflop_profile
+from t2lib.architecture import Architecture, ArchitectureFamily
 from t2lib.batch import AdditiveRefit, ChinchillaRefit
 from t2lib.calibration import Study, coverage, intervals, law_of
+from t2lib.cost import CostModel, Hardware
 from t2lib.curves import load_curves, load_histograms, load_published
+from t2lib.datawall import DataWall
+from t2lib.first_order import first_order_optimum
 from t2lib.fit import Fit, fit_additive, fit_at_each_k, fit_chinchilla, fit_interaction
 from t2lib.fit_beta import (
     fit_beta,
@@ -48,14 +52,19 @@ __all__ = [
     "AdditiveLaw",
     "AdditiveRefit",
     "Allocation",
+    "Architecture",
+    "ArchitectureFamily",
     "BetaConsistentLaw",
     "BetaRegressionLaw",
     "Chinchilla",
     "ChinchillaRefit",
     "ClusterError",
+    "CostModel",
     "DataError",
+    "DataWall",
     "FetchError",
     "Fit",
+    "Hardware",
     "ImportedResults",
     "InteractionLaw",
     "LawsAtEachK",
