@@ -459,6 +459,66 @@ class CostModel:
         total = {name: sum(line[name] for line in lines.values()) for name in columns}
         return {**lines, "total": total}
 
+    def in_money(self, hardware: Hardware) -> PricedCost:
+        """Return the same costs in money, so that a search can spend money instead of FLOPs."""
+        return PricedCost(self, hardware)
+
+
+@dataclass(frozen=True)
+class PricedCost:
+    """A cost model whose unit is money: each phase at its own utilisation.
+
+    It stands wherever a :class:`CostModel` does, and its methods keep their names: what they call
+    FLOPs, budgets too, is money here. A FLOP of decoding is dearer than one of training by the
+    ratio of the two utilisations.
+
+    Parameters
+    ----------
+    cost : CostModel
+    hardware : Hardware
+        With ``price_per_hour``.
+
+    Raises
+    ------
+    ValueError
+        Without a price.
+
+    Examples
+    --------
+    >>> card = Hardware(peak_flops=1e15, price_per_hour=2.0)
+    >>> float(CostModel().in_money(card).train_flops(1e9, 2.4e11))
+    2000.0
+    """
+
+    cost: CostModel
+    hardware: Hardware
+
+    def __post_init__(self) -> None:
+        self.hardware._need("price_per_hour")
+
+    def train_flops(self, N: npt.ArrayLike, D: npt.ArrayLike) -> FloatArray:
+        """Money for training."""
+        return self._money(self.cost.train_flops(N, D), "training")
+
+    def tokens(self, N: npt.ArrayLike, train_flops: npt.ArrayLike) -> FloatArray:
+        """Training tokens that an amount of money buys."""
+        return passk._positive(train_flops, "train_flops") / self.train_flops(N, 1.0)
+
+    def prefill_flops(self, N: npt.ArrayLike, k: npt.ArrayLike) -> FloatArray:
+        """Money for reading one query's prompt."""
+        return self._money(self.cost.prefill_flops(N, k), "prefill")
+
+    def decode_flops(self, N: npt.ArrayLike, k: npt.ArrayLike) -> FloatArray:
+        """Money for writing k answers to one query."""
+        return self._money(self.cost.decode_flops(N, k), "decode")
+
+    def query_flops(self, N: npt.ArrayLike, k: npt.ArrayLike) -> FloatArray:
+        """Money for one query."""
+        return self.prefill_flops(N, k) + self.decode_flops(N, k)
+
+    def _money(self, flops: FloatArray, phase: Phase) -> FloatArray:
+        return self.hardware.money(self.hardware.hours(flops, phase))
+
 
 def _not_negative(values: npt.ArrayLike, name: str) -> FloatArray:
     array = np.asarray(values, dtype=float)

@@ -199,6 +199,24 @@ def test_money_and_energy_only_on_request():
         plain.energy(1.0)
 
 
+def test_costs_in_money_are_the_bill():
+    cost = t2.CostModel(1000, 500)
+    priced, bill = cost.in_money(CARD), cost.bill(7e9, 2e12, 8, 1e9, CARD)
+    assert priced.train_flops(7e9, 2e12) == pytest.approx(bill["training"]["money"])
+    assert 1e9 * priced.prefill_flops(7e9, 8) == pytest.approx(bill["prefill"]["money"])
+    assert 1e9 * priced.decode_flops(7e9, 8) == pytest.approx(bill["decode"]["money"])
+    assert priced.tokens(7e9, bill["training"]["money"]) == pytest.approx(2e12)
+    # One utilisation for all phases: money is FLOPs in another unit.
+    even = t2.Hardware(
+        peak_flops=1e15, price_per_hour=1.0, prefill_utilisation=0.3, decode_utilisation=0.3
+    )
+    N = np.array([1e8, 1e10])
+    ratio = cost.in_money(even).query_flops(N, 5) / cost.query_flops(N, 5)
+    assert ratio[0] == pytest.approx(ratio[1])
+    with pytest.raises(ValueError, match="price_per_hour of the hardware is not given"):
+        cost.in_money(t2.Hardware(peak_flops=1e15))
+
+
 def test_decoding_alone_waits_for_memory_and_together_for_arithmetic():
     cost = t2.CostModel(answer_tokens=1)
     # One sequence: 2 N FLOPs while 2 N bytes are read, so bandwidth / peak.
