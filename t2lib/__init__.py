@@ -6,7 +6,6 @@ from t2lib.allocate import Allocation, allocate, frontier, isoflop_profile
 from t2lib.architecture import Architecture, ArchitectureFamily
 from t2lib.batch import AdditiveRefit, ChinchillaRefit
 from t2lib.calibration import Study, coverage, intervals, law_of
-from t2lib.cost import CostModel, Hardware
 from t2lib.cost import CostModel, Hardware, PricedCost
 from t2lib.curves import load_curves, load_histograms, load_published
 from t2lib.datawall import DataWall
@@ -71,8 +70,8 @@ __all__ = [
     "LawsAtEachK",
     "Noise",
     "Posterior",
-    "Profile",
     "PricedCost",
+    "Profile",
     "Recorded",
     "Run",
     "Study",
