@@ -24,6 +24,7 @@ from t2lib.laws import (
     LawsAtEachK,
 )
 from t2lib.layouts import load_accuracies, load_points, load_questions
+from t2lib.parallel import ClusterError
 from t2lib.passk import (
     beta_mean_nll,
     beta_neg_log_pass,
@@ -49,6 +50,7 @@ __all__ = [
     "BetaRegressionLaw",
     "Chinchilla",
     "ChinchillaRefit",
+    "ClusterError",
     "DataError",
     "FetchError",
     "Fit",

@@ -9,15 +9,17 @@ from __future__ import annotations
 import warnings
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from functools import partial
 from itertools import chain
 from typing import Any
 
-import joblib
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from scipy import special
 from tqdm import tqdm
+
+from t2lib import parallel
 
 IntArray = npt.NDArray[np.int64]
 FitFunction = Callable[[pd.DataFrame], Any]
@@ -70,6 +72,7 @@ def bootstrap(
         level: stratified by task, a model is drawn for each task apart.
     n_jobs : int, optional
         Processes, as joblib counts them; by default what ``joblib.parallel_config`` says, else 1.
+        Under ``joblib.parallel_config("dask")`` the cluster's workers count instead.
 
     Returns
     -------
@@ -91,6 +94,8 @@ def bootstrap(
         Where n is below 1, the table is empty, a column is missing or has a gap.
     RuntimeError
         Where every fit failed; the message is the first one's.
+    ClusterError
+        Where workers die again and again, or none is left.
 
     References
     ----------
@@ -369,7 +374,7 @@ def _in_batches(
             return _fit_together(fit_function, which, groups, drawn)
         return [_fit_one(fit_function, i, groups.take(drawn(i))) for i in which]
 
-    n_workers = joblib.effective_n_jobs(n_jobs)
+    n_workers = parallel.workers(n_jobs)
     if n_workers == 1:
         size = _AT_ONCE if together else 1
     else:
@@ -378,9 +383,9 @@ def _in_batches(
     batches = [range(start, min(start + size, n)) for start in range(0, n, size)]
     if n_workers == 1:
         return map(fits, batches)
-    return joblib.Parallel(n_jobs=n_jobs, return_as="generator")(
-        joblib.delayed(fits)(batch) for batch in batches
-    )
+    # As each is done, not in order: an interrupted run then keeps everything that was done.
+    calls = (partial(fits, batch) for batch in batches)
+    return parallel.run(calls, n_jobs=n_jobs, ordered=False)
 
 
 def _fit_together(
@@ -419,6 +424,7 @@ def _params(result: Any) -> dict[Hashable, float]:
 
 
 def _collect(outcomes: list[_Outcome], asked: int, interrupted: bool, unit: str) -> pd.DataFrame:
+    outcomes = sorted(outcomes, key=lambda outcome: outcome[0])
     good = {i: params for i, params, _, _ in outcomes if params is not None}
     messages = [message for _, params, message, _ in outcomes if params is None]
     if messages and not good:
