@@ -368,15 +368,6 @@ def _in_batches(
     n_jobs: int | None,
 ) -> Iterator[list[_Outcome]]:
     together = hasattr(fit_function, "batch")
-<<<<<<< HEAD
-=======
-
-    def fits(which: Sequence[int]) -> list[_Outcome]:
-        if together:
-            return _fit_together(fit_function, which, groups, drawn)
-        return [_fit_one(fit_function, i, groups.take(drawn(i))) for i in which]
-
->>>>>>> 31ef3b091926fdc56d81afd8d8e5cafd36863552
     n_workers = parallel.workers(n_jobs)
     if n_workers == 1:
         size = _AT_ONCE if together else 1
@@ -387,7 +378,6 @@ def _in_batches(
     fit = _fit_together if together else _fit_one_by_one
     calls = (partial(fit, fit_function, batch, groups, drawn) for batch in batches)
     if n_workers == 1:
-<<<<<<< HEAD
         return (call() for call in calls)
     # As each is done, not in order: an interrupted run then keeps everything that was done.
     return parallel.run(calls, n_jobs=n_jobs, ordered=False)
@@ -400,12 +390,6 @@ def _fit_one_by_one(
     drawn: Callable[[int], IntArray],
 ) -> list[_Outcome]:
     return [_fit_one(fit_function, i, groups.take(drawn(i))) for i in which]
-=======
-        return map(fits, batches)
-    # As each is done, not in order: an interrupted run then keeps everything that was done.
-    calls = (partial(fits, batch) for batch in batches)
-    return parallel.run(calls, n_jobs=n_jobs, ordered=False)
->>>>>>> 31ef3b091926fdc56d81afd8d8e5cafd36863552
 
 
 def _fit_together(
