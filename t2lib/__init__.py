@@ -34,6 +34,7 @@ from t2lib.passk import (
 from t2lib.registry import FetchError, Recorded, at_hand, fetch, recorded
 from t2lib.runs import Run, read_runs
 from t2lib.schemas import DataError, read_table, validate
+from t2lib.study import Study, fit_suite
 from t2lib.uncertainty import bca_interval, bootstrap, jackknife, percentile_interval
 
 __all__ = [
@@ -50,6 +51,7 @@ __all__ = [
     "LawsAtEachK",
     "Recorded",
     "Run",
+    "Study",
     "allocate",
     "at_equal_compute",
     "at_hand",
@@ -70,6 +72,7 @@ __all__ = [
     "fit_beta_regression_counts",
     "fit_chinchilla",
     "fit_interaction",
+    "fit_suite",
     "frontier",
     "isoflop_parabolas",
     "isoflop_profile",

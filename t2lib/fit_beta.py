@@ -245,6 +245,7 @@ def fit_beta_regression(
     *,
     loss: npt.ArrayLike,
     chinchilla: Chinchilla | None = None,
+    start: BetaRegressionLaw | None = None,
 ) -> Fit:
     """Fit approach 2: Chinchilla on the mean losses, then theta by squared error of pass@k.
 
@@ -260,6 +261,9 @@ def fit_beta_regression(
         First stage; by default fitted to the checkpoints' losses, each as often as it is listed
         (a checkpoint that a resample drew twice counts twice). The paper profiles E over 40
         values with 50 restarts each; variable projection finds that optimum directly.
+    start : BetaRegressionLaw, optional
+        Search theta from this law's alone, as when a resample is refitted; by default from the
+        best of 48 places.
 
     Returns
     -------
@@ -288,6 +292,8 @@ def fit_beta_regression(
         for ceiling in (0.5, 0.99)
         for log_nu in (0.0, 2.0)
     ]
+    if start is not None:
+        starts = [np.array(start.theta)]
     theta, objective, evaluations, flat = _second_stage(
         _regression_shape, starts, _THETA_BOUNDS, _THETA, losses, checkpoints.rows, x
     )
@@ -310,6 +316,7 @@ def fit_beta_consistent(
     *,
     loss: npt.ArrayLike,
     chinchilla: Chinchilla | None = None,
+    start: BetaConsistentLaw | None = None,
     method: Literal["two_stage", "joint"] = "two_stage",
 ) -> Fit:
     """Fit the Beta-consistent law: Chinchilla on the mean losses, then the link of log b.
@@ -324,6 +331,8 @@ def fit_beta_consistent(
         Mean negative log-likelihood of each row's checkpoint in nats.
     chinchilla : Chinchilla, optional
         First stage; by default fitted to the checkpoints' losses, each as often as it is listed.
+    start : BetaConsistentLaw, optional
+        Search c0 and c1 from this law's alone; by default from the best of 12 places.
     method : {"two_stage", "joint"}
         "two_stage": c0 and c1 by squared error of pass@k, the first stage held. "joint": all
         seven parameters at once, by squared errors of pass@k and of the losses, each divided by
@@ -346,6 +355,8 @@ def fit_beta_consistent(
     )
     losses = chinchilla.loss(checkpoints.N, checkpoints.D)
     starts = [np.array([c0, c1]) for c0 in (-2.0, 0.0, 2.0, 5.0) for c1 in (-1.0, 0.0, 1.0)]
+    if start is not None:
+        starts = [np.array([start.c0, start.c1])]
     link, objective, evaluations, flat = _second_stage(
         _consistent_shape, starts, _LINK_BOUNDS, ("c0", "c1"), losses, checkpoints.rows, x
     )
