@@ -273,7 +273,7 @@ _STYLE = """
 :root { color-scheme: light; --ink: #22282c; --muted: #565d63; --line: #ddd8ca; --head: #123f4b; }
 * { box-sizing: border-box; }
 body { margin: 0; background: #fdfcf9; color: var(--ink);
-  font: 1.06rem/1.6 Charter, "Bitstream Charter", Cambria, "Noto Serif", "Liberation Serif", serif; }
+  font: 1.06rem/1.6 Charter, "Bitstream Charter", Cambria, "Noto Serif", serif; }
 main { max-width: 60rem; margin: 0 auto; padding: 1.5rem 1.1rem 4rem; }
 h1, h2, h3, nav, table, figcaption, footer {
   font-family: system-ui, "Segoe UI", Roboto, "Noto Sans", "Liberation Sans", sans-serif; }
