@@ -1,6 +1,6 @@
 # Everything a reader, a student or a reviewer does here. PYTHON=python3.12 chooses the interpreter.
 .DEFAULT_GOAL := help
-.PHONY: book test lab serve data bench clean help
+.PHONY: book test lab serve data bench flops clean help
 BIN := .venv/bin
 PORT := 8000
 # Stamps carry a checksum: a changed lock makes a new environment, a changed package installs anew.
@@ -27,6 +27,9 @@ data: $(ENVIRONMENT) ## compute data/ again from the released files (T2LIB_MIRRO
 
 bench: $(ENVIRONMENT) ## time the build, the data and the fits; run the long studies
 	$(BIN)/pytest benchmarks tests -m "bench or slow" --benchmark-enable --timeout 0
+
+flops: $(ENVIRONMENT) ## count a small transformer's FLOPs with torch (a large download)
+	$(BIN)/python -m pip install --quiet --require-hashes -r requirements-flops.lock && $(BIN)/pytest tests/test_counted_flops.py
 
 clean: ## remove everything that was built, except the environment
 	rm -rf _build .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks

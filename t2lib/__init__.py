@@ -3,6 +3,8 @@
 from typing import Any
 
 from t2lib.allocate import Allocation, allocate, first_order_optimum, frontier, isoflop_profile
+from t2lib.architecture import Architecture, ArchitectureFamily
+from t2lib.cost import CostModel, Hardware, PricedCost
 from t2lib.curves import load_curves, load_histograms, load_published
 from t2lib.fit import Fit, fit_additive, fit_at_each_k, fit_chinchilla, fit_interaction
 from t2lib.fit_beta import (
@@ -40,15 +42,20 @@ from t2lib.uncertainty import bca_interval, bootstrap, jackknife, percentile_int
 __all__ = [
     "AdditiveLaw",
     "Allocation",
+    "Architecture",
+    "ArchitectureFamily",
     "BetaConsistentLaw",
     "BetaRegressionLaw",
     "Chinchilla",
+    "CostModel",
     "DataError",
     "FetchError",
     "Fit",
+    "Hardware",
     "ImportedResults",
     "InteractionLaw",
     "LawsAtEachK",
+    "PricedCost",
     "Recorded",
     "Run",
     "Study",

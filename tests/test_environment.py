@@ -202,4 +202,4 @@ def test_make_help_names_every_command() -> None:
     )
     named = [line.split()[1] for line in done.stdout.splitlines()]
     assert named == re.findall(r"^\.PHONY: (.*)", (ROOT / "Makefile").read_text(), re.M)[0].split()
-    assert {"book", "test", "lab", "serve", "data", "bench", "clean", "help"} == set(named)
+    assert {"book", "test", "lab", "serve", "data", "bench", "flops", "clean", "help"} == set(named)
