@@ -2,10 +2,12 @@
 
 from typing import Any
 
-from t2lib.allocate import Allocation, allocate, first_order_optimum, frontier, isoflop_profile
+from t2lib.allocate import Allocation, allocate, frontier, isoflop_profile
 from t2lib.architecture import Architecture, ArchitectureFamily
 from t2lib.cost import CostModel, Hardware, PricedCost
 from t2lib.curves import load_curves, load_histograms, load_published
+from t2lib.datawall import DataWall
+from t2lib.first_order import first_order_optimum
 from t2lib.fit import Fit, fit_additive, fit_at_each_k, fit_chinchilla, fit_interaction
 from t2lib.fit_beta import (
     fit_beta,
@@ -49,6 +51,7 @@ __all__ = [
     "Chinchilla",
     "CostModel",
     "DataError",
+    "DataWall",
     "FetchError",
     "Fit",
     "Hardware",

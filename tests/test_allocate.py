@@ -8,13 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import t2lib as t2
-from t2lib.allocate import (
-    allocate,
-    first_order_optimum,
-    first_order_residual,
-    frontier,
-    isoflop_profile,
-)
+from t2lib.allocate import allocate, frontier, isoflop_profile
+from t2lib.first_order import first_order_optimum, first_order_residual
 
 HOFFMANN = t2.Chinchilla(E=1.69, A=406.4, B=410.7, alpha=0.34, beta=0.28)
 TASK = t2.Chinchilla(E=0.0, A=70.0, B=2e6, alpha=0.14, beta=0.63)
@@ -239,6 +234,9 @@ def test_what_a_plan_spends():
     assert plan.cost == pytest.approx(
         {
             "train_flops": 1e21,
+            "query_flops": 1.4e11,
+            "prefill_flops": 0.0,
+            "decode_flops": 1.4e11,
             "sample_flops_per_token": 2 * plan.N,
             "inference_flops_per_token": 1.4e11,
         }
