@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from t2lib import extrapolation
 from t2lib.allocate import Allocation, allocate
 from t2lib.fit import Fit, fit_additive, fit_chinchilla, fit_interaction
 from t2lib.fit_beta import (
@@ -137,10 +138,8 @@ class Study:
                 for name in study.law_names(task):
                     study.law(task, name)
                     study.law_draws(task, name)
-                for ends in study.task(task)["range"].values():
-                    low, high = map(float, ends)
-                    if not 0 < low <= high:
-                        raise ValueError(f"range {ends} is not two positive numbers")
+                extrapolation.fitted_ranges(study.task(task)["range"])
+                study.best_law(task)
         except (KeyError, TypeError, AttributeError, ValueError) as error:
             raise DataError(f"{path}: not numbers of t2 fit: {error!s:.200}") from None
         return study
@@ -289,10 +288,10 @@ def _fit_task(
     names = LIKELIHOOD_LAWS if by_likelihood else SAMPLE_LAWS
     names = names if by_likelihood or counts is not None else ("InteractionLaw",)
     checkpoints = rows.drop_duplicates(["model", "n_tokens"])
-    spans = _range(checkpoints, rows)
+    spans = law_range(rows)
     flops = 6 * checkpoints["n_params"] * checkpoints["n_tokens"]
     train = settings["train_flops"] or float(flops.median())
-    inference = settings["inference_flops"] or 2 * spans["n_params"][1]
+    inference = settings["inference_flops"] or 2 * spans["N"][1]
     fits: dict[str, Fit] = {}
     laws: dict[str, dict[str, Any]] = {}
     for name in names:
@@ -316,7 +315,7 @@ def _fit_task(
         "models": int(checkpoints["model"].nunique()),
         "checkpoints": len(checkpoints),
         "questions": int(rows["n_questions"].max()),
-        "range": spans,
+        "range": {name: list(ends) for name, ends in spans.items()},
         "budgets": {"train_flops": train, "inference_flops": inference},
         "held_out": held_out,
         "laws": laws,
@@ -366,17 +365,11 @@ def _describe(fit: Fit) -> dict[str, Any]:
     }
 
 
-def _range(checkpoints: pd.DataFrame, rows: pd.DataFrame) -> dict[str, list[float]]:
-    """Smallest and largest of what was fitted."""
-    N, D = (checkpoints[x].to_numpy(float) for x in ("n_params", "n_tokens"))
-    columns = {
-        "n_params": N,
-        "n_tokens": D,
-        "tokens_per_parameter": D / N,
-        "train_flops": 6 * N * D,
-        "k": rows["k"].to_numpy(float),
-    }
-    return {name: [float(x.min()), float(x.max())] for name, x in columns.items()}
+def law_range(rows: pd.DataFrame) -> dict[str, tuple[float, float]]:
+    """Smallest and largest N, D, D/N and k of a curve table."""
+    N, D = rows["n_params"], rows["n_tokens"]
+    columns = {"N": N, "D": D, "D/N": D / N, "k": rows["k"]}
+    return {name: (float(x.min()), float(x.max())) for name, x in columns.items()}
 
 
 # -------------------------------------------------------------------------------------- judging
@@ -534,21 +527,21 @@ def _plan(law: Any, train: float, inference: float, **options: Any) -> Allocatio
 
 
 def _plans(
-    law: Any, train: float, inference: float, spans: dict[str, list[float]]
+    law: Any, train: float, inference: float, spans: dict[str, tuple[float, float]]
 ) -> dict[str, Any]:
     """Best plan of the law: with any N, and with N and D inside the range that was fitted."""
-    low = max(spans["n_params"][0], train / 6 / spans["n_tokens"][1])
-    high = min(spans["n_params"][1], train / 6 / spans["n_tokens"][0])
+    low = max(spans["N"][0], train / 6 / spans["D"][1])
+    high = min(spans["N"][1], train / 6 / spans["D"][0])
     found: dict[str, Any] = {}
     for name, n_range in {"free": None, "inside": (low, high)}.items():
         try:
             if low > high and n_range:
                 raise ValueError(f"no fitted N and D spend {train:.3g} FLOPs")
-            plan = _plan(law, train, inference, n_range=n_range)
+            plan = _plan(law, train, inference, n_range=n_range, fitted=spans)
         except ValueError as error:
             found[name] = {"error": str(error)}
             continue
-        found[name] = describe_plan(plan) | {"beyond": beyond(spans, plan.N, plan.D, plan.k)}
+        found[name] = describe_plan(plan)
     return found
 
 
@@ -561,43 +554,7 @@ def describe_plan(plan: Allocation) -> dict[str, Any]:
         "tokens_per_parameter": plan.tokens_per_parameter,
         "metric_name": plan.metric_name,
         "metric": plan.metric,
+        "cost": plan.cost,
         "at_bounds": list(plan.at_bounds),
+        "extrapolation": plan.extrapolation,
     }
-
-
-def beyond(spans: dict[str, list[float]], N: float, D: float, k: float) -> list[dict[str, Any]]:
-    """Say where a plan leaves the range that was fitted, and by what factor.
-
-    Parameters
-    ----------
-    spans : dict
-        ``range`` of a task of a study.
-    N, D, k : float
-        Parameters, tokens and samples of the plan.
-
-    Returns
-    -------
-    list of dict
-        ``what``, ``side`` ("above" the largest or "below" the smallest fitted), ``factor``; empty
-        where all lies inside.
-
-    Examples
-    --------
-    >>> beyond({"n_params": [1e8, 1e9]}, 2e9, 1e10, 1)
-    [{'what': 'N', 'side': 'above', 'factor': 2.0}]
-    """
-    values = {
-        "n_params": ("N", N),
-        "n_tokens": ("D", D),
-        "tokens_per_parameter": ("D / N", D / N),
-        "train_flops": ("6 N D", 6 * N * D),
-        "k": ("k", k),
-    }
-    said = []
-    for name, (low, high) in spans.items():
-        what, value = values[name]
-        if value > high * (1 + 1e-6):
-            said.append({"what": what, "side": "above", "factor": float(value / high)})
-        elif value < low * (1 - 1e-6):
-            said.append({"what": what, "side": "below", "factor": float(low / value)})
-    return said
