@@ -143,7 +143,7 @@ STUDIES: dict[str, tuple[str, Callable[[], t2.Study], list[str], float]] = {
     "runs, squares": (
         "Chinchilla, 108 independent runs, squared errors",
         lambda: chinchilla_runs("sse"),
-        SQUARES + ["BCa, models"],
+        [*SQUARES, "BCa, models"],
         1.0,
     ),
     "runs, Huber": (

@@ -46,7 +46,7 @@ from t2lib.runs import Run, read_runs
 from t2lib.schemas import DataError, read_table, validate
 from t2lib.simulate import Noise, simulate, t2_grid
 from t2lib.specifications import influence, specification_spread, specifications
-from t2lib.study import Study, fit_suite
+from t2lib.study import fit_suite
 from t2lib.uncertainty import bca_interval, bootstrap, jackknife, percentile_interval
 
 __all__ = [
