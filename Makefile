@@ -1,14 +1,16 @@
 # Everything a reader, a student or a reviewer does here. PYTHON=python3.12 chooses the interpreter.
 .DEFAULT_GOAL := help
-.PHONY: book test lab serve data bench flops clean help
+.PHONY: book test lab serve data bench bench-peers flops clean help
 BIN := .venv/bin
 PORT := 8000
 # Stamps carry a checksum: a changed lock makes a new environment, a changed package installs anew.
 LOCKED := .venv/locked-$(shell cksum < requirements.lock | cut -d' ' -f1)
 ENVIRONMENT := $(LOCKED)-$(shell cksum < pyproject.toml | cut -d' ' -f1)
 
+PEERS := .venv-peers/locked-$(shell cksum < requirements-peers.lock | cut -d' ' -f1)
+
 # Processes share the cores already; threads of the linear algebra on top only get in the way.
-test bench: export OPENBLAS_NUM_THREADS = 1
+test bench bench-peers: export OPENBLAS_NUM_THREADS = 1
 
 book: $(ENVIRONMENT) ## run every chapter that changed and build the site, _build/html/index.html
 	@$(BIN)/python book/build.py
@@ -28,6 +30,9 @@ data: $(ENVIRONMENT) ## compute data/ again from the released files (T2LIB_MIRRO
 bench: $(ENVIRONMENT) ## time the build, the data and the fits; run the long studies
 	$(BIN)/pytest benchmarks tests -m "bench or slow" --benchmark-enable --timeout 0
 
+bench-peers: $(PEERS) ## compare the Chinchilla fit with other programs', data/recorded/peers.json
+	@PYTHONPATH=. .venv-peers/bin/python benchmarks/peers.py
+
 flops: $(ENVIRONMENT) ## count a small transformer's FLOPs with torch (a large download)
 	$(BIN)/python -m pip install --quiet --require-hashes -r requirements-flops.lock && $(BIN)/pytest tests/test_counted_flops.py
 
@@ -35,10 +40,13 @@ clean: ## remove everything that was built, except the environment
 	rm -rf _build .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks
 
 help: ## show this list
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1\t\2/p' Makefile
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' Makefile
 
 $(ENVIRONMENT): $(LOCKED)
 	@$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e . && touch $@
 
 $(LOCKED):
 	@sh book/environment.sh .venv $@ $(PYTHON)
+
+$(PEERS):
+	@sh book/environment.sh .venv-peers $@ "$(PYTHON)" requirements-peers.lock

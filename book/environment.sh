@@ -1,9 +1,9 @@
 #!/bin/sh
-# Make the environment: environment.sh FOLDER STAMP [PYTHON]
-# FOLDER becomes a virtual environment with exactly the packages of requirements.lock.
+# Make the environment: environment.sh FOLDER STAMP [PYTHON [LOCK]]
+# FOLDER becomes a virtual environment with exactly the packages of LOCK, else of requirements.lock.
 # STAMP is written last, so that an interrupted run is begun again.
 set -eu
-folder=$1 stamp=$2 wish=${3:-}
+folder=$1 stamp=$2 wish=${3:-} lock=${4:-requirements.lock}
 
 problem=
 for python in ${wish:-python3.13 python3.12 python3.11 python3 python}; do
@@ -30,8 +30,8 @@ fi
 echo "environment: $folder from $found, this takes some minutes" >&2
 "$found" -m venv --clear "$folder"
 if ! "$folder/bin/python" -m pip --disable-pip-version-check install --quiet \
-    --require-hashes -r requirements.lock; then
-    echo "environment: pip could not install requirements.lock, its reason is above" >&2
+    --require-hashes -r "$lock"; then
+    echo "environment: pip could not install $lock, its reason is above" >&2
     exit 1
 fi
 touch "$stamp"

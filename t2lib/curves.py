@@ -9,14 +9,22 @@ from __future__ import annotations
 import contextlib
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from t2lib.layouts import TASKS, gemstones_nll, pythia_questions
+from t2lib import parallel
+from t2lib.layouts import (
+    CHECKPOINTS_AT_ONCE,
+    TASKS,
+    batched,
+    gemstones_nll_parts,
+    pythia_questions,
+)
 from t2lib.passk import neg_log_pass_from_nll, pass_at_k, pass_at_k_from_nll
 from t2lib.registry import data_folder
 from t2lib.schemas import read_table, require_one_of, validate
@@ -25,7 +33,10 @@ if TYPE_CHECKING:
     import pandas as pd
 
 BIN_WIDTH = 0.125  # of log p in the histograms, nats
+# Rows that wait in memory until they are written.
+ROW_GROUP = 2**20
 GEMSTONES_K = 2 ** np.arange(17)
+_CHECKPOINT = ["suite", "model", "task", "n_params", "n_tokens"]
 
 
 def load_curves(suite: str) -> pd.DataFrame:
@@ -106,6 +117,10 @@ def _read_embedded(suite: str, ending: str, schema: str) -> pd.DataFrame:
 def build(folder: Path | None = None, *, jobs: int = -1) -> list[Path]:
     """Compute the embedded curves and histograms from the released files.
 
+    A few checkpoints are read, computed and written at a time, so memory does not grow with their
+    number. Only this process reads the released files: the workers, on this machine or on a Dask
+    cluster, get what they compute on.
+
     Parameters
     ----------
     folder : Path, optional
@@ -122,33 +137,64 @@ def build(folder: Path | None = None, *, jobs: int = -1) -> list[Path]:
     ------
     FetchError, DataError
         As :func:`load_questions`; the folder then stays as it was.
+    ClusterError
+        Where workers die again and again, or none is left.
     """
-    import pandas as pd
-    from joblib import Parallel, delayed
     from tqdm import tqdm
 
     target = folder or data_folder() / "curves"
-    work = [(suite, task) for suite, tasks in TASKS.items() for task in tasks]
-    done = Parallel(n_jobs=jobs, return_as="generator")(
-        delayed(_build_task)(suite, task) for suite, task in work
-    )
-    results = list(tqdm(done, total=len(work), desc="curves", unit="task"))
-    with _replacing(target) as draft:
-        for suite in TASKS:
-            mine = [made for (of, _), made in zip(work, results, strict=True) if of == suite]
-            curves = pd.concat([curve for curve, _ in mine], ignore_index=True)
-            histograms = pd.concat([histogram for _, histogram in mine], ignore_index=True)
-            _write(validate(curves, "curves", suite), draft / f"{suite}.parquet")
-            _write(validate(histograms, "histograms", suite), draft / f"{suite}_histograms.parquet")
+    with (
+        _replacing(target) as draft,
+        contextlib.ExitStack() as open_files,
+        tqdm(desc="curves", unit=" checkpoints", disable=None) as bar,
+    ):
+        for suite, tasks in TASKS.items():
+            curves = open_files.enter_context(_Writer(draft / f"{suite}.parquet"))
+            histograms = open_files.enter_context(_Writer(draft / f"{suite}_histograms.parquet"))
+            calls = (call for task in tasks for call in _parts(suite, task))
+            for n_checkpoints, curve, histogram in parallel.run(calls, n_jobs=jobs):
+                curves.add(curve)
+                histograms.add(histogram)
+                bar.update(n_checkpoints)
     return sorted(target.glob("*.parquet"))
 
 
-def _build_task(suite: str, task: str) -> tuple[pd.DataFrame, pd.DataFrame]:
-    if suite == "pythia":
-        table, grid = pythia_questions(task)
-        return pythia_curves(table, grid), pythia_histograms(table)
-    checkpoints, nll = gemstones_nll(task)
-    return gemstones_curves(checkpoints, nll), gemstones_histograms(checkpoints, nll)
+# How many checkpoints were done, their curves and their histograms.
+_Part = tuple[int, "pd.DataFrame", "pd.DataFrame"]
+
+
+def _parts(suite: str, task: str) -> Iterator[Callable[[], _Part]]:
+    """Give the computations that together make up a task, reading as they are taken."""
+    if suite == "gemstones":
+        for checkpoints, nll in gemstones_nll_parts(task):
+            yield partial(_gemstones_part, checkpoints, nll)
+        return
+    table, grid = pythia_questions(task)
+    table = common_questions(table)
+    models = [group for _, group in table.groupby(_CHECKPOINT, sort=False)]
+    for some in batched(models, CHECKPOINTS_AT_ONCE):
+        yield partial(_pythia_part, some, grid)
+
+
+def _gemstones_part(checkpoints: pd.DataFrame, nll: npt.NDArray[np.float32]) -> _Part:
+    curves = gemstones_curves(checkpoints, nll)
+    return _checked(curves, gemstones_histograms(checkpoints, nll), "gemstones")
+
+
+def _pythia_part(groups: Sequence[pd.DataFrame], grid: npt.NDArray[np.int64]) -> _Part:
+    import pandas as pd
+
+    table = pd.concat(groups)
+    return _checked(_pythia_curves(table, grid), _pythia_histograms(table), "pythia")
+
+
+def _checked(curves: pd.DataFrame, histograms: pd.DataFrame, suite: str) -> _Part:
+    n_checkpoints = len(curves[["model", "n_tokens"]].drop_duplicates())
+    return (
+        n_checkpoints,
+        validate(curves, "curves", suite),
+        validate(histograms, "histograms", suite),
+    )
 
 
 def gemstones_curves(checkpoints: pd.DataFrame, nll: npt.NDArray[np.floating[Any]]) -> pd.DataFrame:
@@ -198,16 +244,19 @@ def pythia_curves(table: pd.DataFrame, grid: npt.NDArray[np.int64]) -> pd.DataFr
     DataFrame
         The curve table; neg_log_pass and mean_nll are null.
     """
+    return _pythia_curves(common_questions(table), grid)
+
+
+def _pythia_curves(table: pd.DataFrame, grid: npt.NDArray[np.int64]) -> pd.DataFrame:
     import pandas as pd
 
     curves = []
-    keys = ["suite", "model", "task", "n_params", "n_tokens"]
-    for key, group in common_questions(table).groupby(keys, sort=False):
+    for key, group in table.groupby(_CHECKPOINT, sort=False):
         n = group["n_samples"].to_numpy()
         k = np.union1d(grid, 2 ** np.arange(40))
         k = k[k <= n.min()]
         c = group["n_correct"].to_numpy()
-        curve = pd.DataFrame(dict(zip(keys, key, strict=True)), index=range(len(k)))
+        curve = pd.DataFrame(dict(zip(_CHECKPOINT, key, strict=True)), index=range(len(k)))
         curves.append(
             curve.assign(
                 k=k,
@@ -247,15 +296,20 @@ def gemstones_histograms(
 
 def pythia_histograms(table: pd.DataFrame) -> pd.DataFrame:
     """Count a task's questions in bins of log (c / n), for every checkpoint; c = 0 apart."""
+    return _pythia_histograms(common_questions(table))
+
+
+def _pythia_histograms(table: pd.DataFrame) -> pd.DataFrame:
     import pandas as pd
 
-    keys = ["suite", "model", "task", "n_params", "n_tokens"]
     parts = []
-    for key, group in common_questions(table).groupby(keys, sort=False):
+    for key, group in table.groupby(_CHECKPOINT, sort=False):
         with np.errstate(divide="ignore"):
             log_p = np.log(group["n_correct"].to_numpy() / group["n_samples"].to_numpy())
         part = _histogram(log_p)
-        parts.append(pd.DataFrame(dict(zip(keys, key, strict=True)), index=part.index).join(part))
+        parts.append(
+            pd.DataFrame(dict(zip(_CHECKPOINT, key, strict=True)), index=part.index).join(part)
+        )
     return pd.concat(parts, ignore_index=True)
 
 
@@ -268,22 +322,58 @@ def _histogram(log_p: npt.NDArray[np.float64]) -> pd.DataFrame:
     return pd.DataFrame({"log_p_low": low, "log_p_high": low + BIN_WIDTH, "n_questions": counts})
 
 
-def _write(table: pd.DataFrame, path: Path) -> None:
-    import pyarrow
-    import pyarrow.parquet
+class _Writer:
+    """A Parquet file that is written a row group at a time."""
 
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.waiting: list[pd.DataFrame] = []
+        self.file: Any = None
+
+    def __enter__(self) -> _Writer:
+        return self
+
+    def __exit__(self, failure: type[BaseException] | None, *_: object) -> None:
+        if failure is None:
+            self.flush()
+        if self.file is not None:
+            self.file.close()
+
+    def add(self, table: pd.DataFrame) -> None:
+        """Put rows at the end."""
+        small = [name for name in ("k", "n_questions") if name in table.columns]
+        self.waiting.append(table.astype(dict.fromkeys(small, "int32")))
+        if sum(map(len, self.waiting)) >= ROW_GROUP:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what is waiting as one row group."""
+        if not self.waiting:
+            return
+        import pandas as pd
+        import pyarrow
+        import pyarrow.parquet
+
+        table = pd.concat(self.waiting, ignore_index=True)
+        self.waiting = []
+        rows = pyarrow.Table.from_pandas(table, preserve_index=False)
+        self.file = self.file or pyarrow.parquet.ParquetWriter(
+            self.path, rows.schema, **_encoding(table)
+        )
+        self.file.write_table(rows)
+
+
+def _encoding(table: pd.DataFrame) -> dict[str, Any]:
+    """Choose what makes a file of these columns small."""
     words = [name for name in table.columns if table[name].dtype == object]
-    small = {name: "int32" for name in ("k", "n_questions") if name in table.columns}
     repeated = [*words, "n_params", "n_tokens", "k", "n_questions", "log_p_low", "log_p_high"]
     noisy = [name for name in ("pass_at_k", "neg_log_pass") if name in table.columns]
-    pyarrow.parquet.write_table(
-        pyarrow.Table.from_pandas(table.astype(small), preserve_index=False),
-        path,
-        compression="zstd",
-        compression_level=19,
-        use_dictionary=[*[n for n in repeated if n in table.columns], "mean_nll"],
-        column_encoding=dict.fromkeys(noisy, "BYTE_STREAM_SPLIT"),
-    )
+    return {
+        "compression": "zstd",
+        "compression_level": 19,
+        "use_dictionary": [*[n for n in repeated if n in table.columns], "mean_nll"],
+        "column_encoding": dict.fromkeys(noisy, "BYTE_STREAM_SPLIT"),
+    }
 
 
 @contextlib.contextmanager

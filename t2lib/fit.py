@@ -7,7 +7,7 @@ A parameter at a bound, a flat direction or a runaway exponent is named in ``Fit
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from itertools import combinations
 from typing import TYPE_CHECKING, Any, Literal
@@ -17,6 +17,7 @@ import numpy.typing as npt
 from scipy import optimize, special
 
 from t2lib import passk
+from t2lib.huber import fit_huber_logs
 from t2lib.laws import (
     AdditiveLaw,
     Chinchilla,
@@ -175,8 +176,8 @@ def fit_chinchilla(
         Loss of each run in nats, positive.
     objective : {"sse", "huber_log"}
         "sse": sum of squared residuals, by variable projection. "huber_log": sum of Huber losses
-        of ``log L_predicted - log L``, by L-BFGS-B from the projected optimum, then Newton's
-        method.
+        of ``log L_predicted - log L``, by damped Newton and reweighting steps from two projected
+        optima.
     delta : float
         Where the Huber loss turns from quadratic to linear, in units of log loss.
     weights : array_like, shape (n,), optional
@@ -221,7 +222,8 @@ def fit_chinchilla(
     elif objective == "huber_log":
         if not delta > 0:
             raise ValueError(f"delta is {delta:g}: must be positive")
-        law, value = _huber_log(law, x, delta)
+        found_law, values = fit_huber_logs(x["N"], x["D"], x["loss"], x["weights"][None, :], delta)
+        law, value = Chinchilla(*found_law[0].tolist()), float(values[0])
 
         def scaled(p: dict[str, float]) -> FloatArray:
             # Half the sum of squares of this is the sum of Huber losses.
@@ -254,85 +256,6 @@ def _power_sum(p: dict[str, float], x: dict[str, FloatArray]) -> FloatArray:
     """E + A N^-alpha + B D^-beta (+ G k^-gamma) without the laws' refusal of negative values."""
     total = p["E"] + p["A"] * x["N"] ** -p["alpha"] + p["B"] * x["D"] ** -p["beta"]
     return total + p["G"] * x["k"] ** -p["gamma"] if "G" in p else total
-
-
-def _huber_log(law: Chinchilla, x: dict[str, FloatArray], delta: float) -> tuple[Chinchilla, float]:
-    """Minimise the sum of Huber losses of log residuals from the projected optimum.
-
-    Coefficients are taken at the geometric mean of N and D, and the objective relative to its
-    start: both make the problem well-scaled for L-BFGS-B, whose tolerances are relative.
-    """
-    log_N, log_D, log_loss = np.log(x["N"]), np.log(x["D"]), np.log(x["loss"])
-    middle_N, middle_D = log_N.mean(), log_D.mean()
-    log_N, log_D, w = log_N - middle_N, log_D - middle_D, x["weights"]
-
-    def parts(v: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
-        """Log residuals, and their Jacobian."""
-        E, A, B, alpha, beta = v
-        term_N, term_D = np.exp(-alpha * log_N), np.exp(-beta * log_D)
-        model = np.maximum(E + A * term_N + B * term_D, 1e-100)
-        slopes = [np.ones_like(model), term_N, term_D, -A * log_N * term_N, -B * log_D * term_D]
-        return np.log(model) - log_loss, model, np.stack(slopes, axis=1) / model[:, None]
-
-    def value_and_gradient(v: FloatArray) -> tuple[float, FloatArray]:
-        r, _, jacobian = parts(v)
-        return float(w @ special.huber(delta, r)), jacobian.T @ (w * np.clip(r, -delta, delta))
-
-    start = np.array(
-        [
-            law.E,
-            law.A * np.exp(-law.alpha * middle_N),
-            law.B * np.exp(-law.beta * middle_D),
-            law.alpha,
-            law.beta,
-        ]
-    )
-    # With a zero coefficient its exponent has no gradient: start a little inside.
-    start[:3] = np.maximum(start[:3], 1e-3 * start[:3].max())
-    scale = 1 / max(value_and_gradient(start)[0], 1e-20)  # clean data leave only rounding
-    result = optimize.minimize(
-        lambda v: tuple(scale * part for part in value_and_gradient(v)),
-        start,
-        jac=True,
-        method="L-BFGS-B",
-        bounds=[(0, None)] * 3 + [EXPONENT_RANGE] * 2,
-        options={"maxiter": 5000, "maxfun": 20000, "ftol": 1e-14, "gtol": 1e-9, "maxcor": 30},
-    )
-    v = _newton_polish(result.x, parts, value_and_gradient, w, delta)
-    E, A, B, alpha, beta = map(float, v)
-    A, B = A * float(np.exp(alpha * middle_N)), B * float(np.exp(beta * middle_D))
-    return Chinchilla(E, A, B, alpha, beta), value_and_gradient(v)[0]
-
-
-def _newton_polish(
-    v: FloatArray, parts: Any, value_and_gradient: Any, w: FloatArray, delta: float
-) -> FloatArray:
-    """Gauss-Newton steps on the rows in the quadratic part of the Huber loss, while they help.
-
-    L-BFGS-B stalls where rows cross from the quadratic to the linear part; these steps do not.
-    """
-    value, gradient = value_and_gradient(v)
-    damping = 1e-6
-    for _ in range(60):
-        r, _, jacobian = parts(v)
-        inside = w * (np.abs(r) <= delta)
-        normal = jacobian.T @ (inside[:, None] * jacobian)
-        free = (v > 0) | (gradient < 0)
-        normal = normal + damping * np.diag(np.diag(normal) + 1e-12 * np.trace(normal))
-        step = np.zeros_like(v)
-        try:
-            step[free] = np.linalg.solve(normal[np.ix_(free, free)], gradient[free])
-        except np.linalg.LinAlgError:
-            break
-        trial = np.clip(v - step, 0, None)
-        trial_value, trial_gradient = value_and_gradient(trial)
-        if trial_value < value:
-            v, value, gradient, damping = trial, trial_value, trial_gradient, damping / 10
-        elif damping > 1e6:
-            break
-        else:
-            damping *= 10
-    return v
 
 
 # ------------------------------------------------------------------- approach 1 and the rivals
@@ -388,8 +311,7 @@ def fit_additive(
     x = _columns(columns, n_parameters=7, vary=("N", "D", "k"), allow_zero=("neg_log_pass",))
     passk._at_least_one(x["k"])
     y, root = x["neg_log_pass"], np.sqrt(x["weights"])
-    if not y.any():
-        raise ValueError("neg_log_pass is 0 in every row: there is nothing to fit")
+    _something_to_fit(y)
     arrived = None
     if method == "projection":
         found = fit_power_sum([x["N"], x["D"], x["k"]], y, x["weights"])
@@ -412,6 +334,11 @@ def fit_additive(
         restarts=arrived,
         _scaled_residuals=lambda p: root * (_power_sum(p, x) - y),
     )
+
+
+def _something_to_fit(neg_log_pass: FloatArray) -> None:
+    if not neg_log_pass.any():
+        raise ValueError("neg_log_pass is 0 in every row: there is nothing to fit")
 
 
 def _restarts(x: dict[str, FloatArray], restarts: int, seed: int) -> tuple[PowerSum, FloatArray]:
@@ -597,7 +524,7 @@ def _weights(weights: npt.ArrayLike | None, like: npt.ArrayLike) -> npt.ArrayLik
 
 
 def _columns(
-    columns: dict[str, npt.ArrayLike],
+    columns: Mapping[str, npt.ArrayLike],
     *,
     n_parameters: int,
     vary: tuple[str, ...],
@@ -617,7 +544,14 @@ def _columns(
     if len(set(lengths.values())) > 1:
         listed = ", ".join(f"{name} {length}" for name, length in lengths.items())
         raise ValueError(f"columns differ in length: {listed}")
-    n_rows = next(iter(lengths.values()))
+    _enough_rows(arrays, next(iter(lengths.values())), n_parameters, vary)
+    return arrays
+
+
+def _enough_rows(
+    arrays: dict[str, FloatArray], n_rows: int, n_parameters: int, vary: tuple[str, ...]
+) -> None:
+    """Refuse fewer rows than parameters, and sizes that take a single value."""
     if n_rows < n_parameters:
         raise ValueError(f"{n_rows} rows cannot fix {n_parameters} parameters")
     for name in vary:
@@ -625,7 +559,6 @@ def _columns(
             raise ValueError(
                 f"{name} is {arrays[name][0]:g} in every row: its exponent cannot be fitted"
             )
-    return arrays
 
 
 def _numbers(values: npt.ArrayLike, name: str) -> FloatArray:

@@ -185,7 +185,7 @@ def _consistent_shape(link: FloatArray, loss: FloatArray) -> Shape:
     b = np.exp(np.clip(link[0] + link[1] * loss, -40, 40))
     a = passk.beta_a_from_mean_nll(b, loss)
     by_b = special.polygamma(1, a + b)
-    by_a = by_b - special.polygamma(1, a)
+    by_a = -passk._trigamma_difference(a, b)
     a_wrt_log_b = -by_b * b / by_a
     b_wrt = np.stack([b, b * loss])
     a_wrt = np.stack([a_wrt_log_b, a_wrt_log_b * loss])
@@ -245,6 +245,7 @@ def fit_beta_regression(
     *,
     loss: npt.ArrayLike,
     chinchilla: Chinchilla | None = None,
+    start: BetaRegressionLaw | None = None,
 ) -> Fit:
     """Fit approach 2: Chinchilla on the mean losses, then theta by squared error of pass@k.
 
@@ -260,6 +261,9 @@ def fit_beta_regression(
         First stage; by default fitted to the checkpoints' losses, each as often as it is listed
         (a checkpoint that a resample drew twice counts twice). The paper profiles E over 40
         values with 50 restarts each; variable projection finds that optimum directly.
+    start : BetaRegressionLaw, optional
+        Search the second stage from this law alone instead of from several places: for refits
+        of resamples, from the fit of the whole table, in less than half of the time.
 
     Returns
     -------
@@ -288,6 +292,8 @@ def fit_beta_regression(
         for ceiling in (0.5, 0.99)
         for log_nu in (0.0, 2.0)
     ]
+    if start is not None:
+        starts = [np.array(start.theta)]
     theta, objective, evaluations, flat = _second_stage(
         _regression_shape, starts, _THETA_BOUNDS, _THETA, losses, checkpoints.rows, x
     )
@@ -311,6 +317,7 @@ def fit_beta_consistent(
     loss: npt.ArrayLike,
     chinchilla: Chinchilla | None = None,
     method: Literal["two_stage", "joint"] = "two_stage",
+    start: BetaConsistentLaw | None = None,
 ) -> Fit:
     """Fit the Beta-consistent law: Chinchilla on the mean losses, then the link of log b.
 
@@ -328,6 +335,9 @@ def fit_beta_consistent(
         "two_stage": c0 and c1 by squared error of pass@k, the first stage held. "joint": all
         seven parameters at once, by squared errors of pass@k and of the losses, each divided by
         its mean square after two stages, so that both count by their own scatter.
+    start : BetaConsistentLaw, optional
+        Search the second stage from this law alone instead of from several places: for refits
+        of resamples, from the fit of the whole table, in less than half of the time.
 
     Returns
     -------
@@ -346,6 +356,8 @@ def fit_beta_consistent(
     )
     losses = chinchilla.loss(checkpoints.N, checkpoints.D)
     starts = [np.array([c0, c1]) for c0 in (-2.0, 0.0, 2.0, 5.0) for c1 in (-1.0, 0.0, 1.0)]
+    if start is not None:
+        starts = [np.array([start.c0, start.c1])]
     link, objective, evaluations, flat = _second_stage(
         _consistent_shape, starts, _LINK_BOUNDS, ("c0", "c1"), losses, checkpoints.rows, x
     )
@@ -442,11 +454,15 @@ def _second_stage(
         )[0]
         return float(r @ r)
 
-    pilots = sorted((search(s, pilot) for s in sorted(starts, key=cost)[:_STARTS]), key=_cost)
-    results = [search(pilots[0].x, np.arange(len(rows)))]
-    for other in pilots[1:]:  # a second basin is followed only where there is one
-        if np.abs(other.x - pilots[0].x).max() > 0.1 and other.cost < 1.5 * pilots[0].cost:
-            results.append(search(other.x, np.arange(len(rows))))
+    everyone = np.arange(len(rows))
+    if len(starts) == 1:
+        results = [search(starts[0], everyone)]
+    else:
+        pilots = sorted((search(s, pilot) for s in sorted(starts, key=cost)[:_STARTS]), key=_cost)
+        results = [search(pilots[0].x, everyone)]
+        for other in pilots[1:]:  # a second basin is followed only where there is one
+            if np.abs(other.x - pilots[0].x).max() > 0.1 and other.cost < 1.5 * pilots[0].cost:
+                results.append(search(other.x, everyone))
     best = min(results, key=_cost)
     found = _named_bounds(best.x, low, high, names) + _flat(best.jac, names)
     return best.x, float(2 * best.cost), sum(r.nfev for r in results), found
@@ -756,11 +772,9 @@ def _maximise(
     """Best of several L-BFGS-B runs on the likelihood of counts, given the Beta's parameters."""
 
     def value(v: FloatArray) -> tuple[float, FloatArray]:
-        # A line search may step to shapes without a finite likelihood; it then shortens the step.
-        with np.errstate(all="ignore"):
-            a, b, wrt, _ = shape(v)
-            total, by_a, by_b = counts.log_likelihood(a, b)
-            return -total, -(by_a @ wrt[0].T + by_b @ wrt[1].T)
+        a, b, wrt, _ = shape(v)
+        total, by_a, by_b = counts.log_likelihood(a, b)
+        return -total, -(by_a @ wrt[0].T + by_b @ wrt[1].T)
 
     results = [
         optimize.minimize(

@@ -7,9 +7,9 @@ the library's own columns.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +19,8 @@ from t2lib.schemas import DataError, read_jsonl, require_one_of, validate
 
 if TYPE_CHECKING:
     import pandas as pd
+
+T = TypeVar("T")
 
 TASKS = {
     "gemstones": (
@@ -33,6 +35,8 @@ TASKS = {
     ),
     "pythia": ("gsm8k", "math"),
 }
+# How many checkpoints' questions are in memory at a time: 10,000 of each are 2.5 MB.
+CHECKPOINTS_AT_ONCE = 64
 GEMSTONES_LAST_STEP = 83475  # the step that upstream calls "main"
 
 # All weights, both embedding matrices included, as in the models' names and as the other suites
@@ -207,28 +211,61 @@ def _gemstones_step(folder: str) -> int:
 
 
 def gemstones_nll(task: str) -> tuple[pd.DataFrame, npt.NDArray[np.float32]]:
-    """Read a task: its checkpoints, by model and step, and NLL (checkpoints, questions)."""
+    """Read a task whole: its checkpoints, by model and step, and NLL (checkpoints, questions)."""
+    import pandas as pd
+
+    parts = list(gemstones_nll_parts(task))
+    checkpoints = pd.concat([found for found, _ in parts], ignore_index=True)
+    return checkpoints, np.concatenate([nll for _, nll in parts])
+
+
+def gemstones_nll_parts(
+    task: str,
+) -> Iterator[tuple[pd.DataFrame, npt.NDArray[np.float32]]]:
+    """Read a task a few checkpoints at a time, so that memory does not grow with their number.
+
+    Yields
+    ------
+    tuple of DataFrame (suite, model, task, n_params, n_tokens) and ndarray (checkpoints, questions)
+        In the order of the compact table; JSON files by model and step.
+
+    Raises
+    ------
+    DataError
+        Where a checkpoint has no row in the losses file or comes twice, or checkpoints differ in
+        their questions.
+    """
     try:
         path = fetch(f"gemstones_nll_{task}")
     except NotThereError:
-        found, nll = _nll_of_json_files(task)
+        parts = _nll_of_json_files(task)
     else:
-        found, nll = read_nll_table(path)
+        parts = read_nll_parts(path)
     runs = _gemstones_runs("edu")[["model", "step", "n_params", "n_tokens"]]
-    runs = runs.merge(found.assign(row=np.arange(len(found))), on=["model", "step"], how="inner")
-    if len(runs) != len(found):
-        raise DataError(f"gemstones {task}: a checkpoint has no row in the losses file")
-    runs.insert(0, "suite", "gemstones")
-    runs.insert(2, "task", task)
-    return runs.drop(columns=["row", "step"]), nll[runs["row"].to_numpy()]
+    seen: set[tuple[str, int]] = set()
+    n_questions = None
+    for found, nll in parts:
+        if nll.shape[1] != (n_questions := n_questions or nll.shape[1]):
+            raise DataError(f"gemstones {task}: checkpoints differ in their questions")
+        for key in zip(found["model"], found["step"], strict=True):
+            if key in seen:
+                raise DataError(f"gemstones {task}: {key[0]}, step {key[1]}: comes twice")
+            seen.add(key)
+        checkpoints = found.merge(runs, on=["model", "step"], how="inner")
+        if len(checkpoints) != len(found):
+            raise DataError(f"gemstones {task}: a checkpoint has no row in the losses file")
+        checkpoints.insert(0, "suite", "gemstones")
+        checkpoints.insert(2, "task", task)
+        yield checkpoints.drop(columns="step"), nll
 
 
-def read_nll_table(path: Path) -> tuple[pd.DataFrame, npt.NDArray[np.float32]]:
+def read_nll_parts(path: Path) -> Iterator[tuple[pd.DataFrame, npt.NDArray[np.float32]]]:
     """Read the compact form: one row a checkpoint, with the list of its questions' losses.
 
-    Returns
-    -------
+    Yields
+    ------
     tuple of DataFrame (model, step) and ndarray (checkpoints, questions)
+        CHECKPOINTS_AT_ONCE rows each, the last one less.
 
     Raises
     ------
@@ -238,28 +275,56 @@ def read_nll_table(path: Path) -> tuple[pd.DataFrame, npt.NDArray[np.float32]]:
     import pyarrow
     import pyarrow.parquet
 
+    first = 0
     try:
-        table = pyarrow.parquet.read_table(path, columns=["model", "step", "nll"])
+        # Neither option reads a row group whole, and a file may be a single one.
+        with pyarrow.parquet.ParquetFile(path, buffer_size=2**20, pre_buffer=False) as file:
+            columns = ["model", "step", "nll"]
+            for name in columns:
+                if name not in file.schema_arrow.names:
+                    raise KeyError(f"no column {name}")
+            for batch in file.iter_batches(CHECKPOINTS_AT_ONCE, columns=columns):
+                yield _nll_of_batch(batch, path, first)
+                first += batch.num_rows
     except (pyarrow.ArrowException, OSError, KeyError) as error:
         raise DataError(f"{path}: not the compact table: {' '.join(str(error).split())}") from None
-    lists = table.column("nll").combine_chunks()
+
+
+def _nll_of_batch(
+    batch: Any, path: Path, first: int
+) -> tuple[pd.DataFrame, npt.NDArray[np.float32]]:
+    losses = batch.column("nll")
     try:
-        nll = lists.flatten().to_numpy(zero_copy_only=False).reshape(table.num_rows, -1)
+        nll = losses.flatten().to_numpy(zero_copy_only=False).reshape(batch.num_rows, -1)
     except ValueError:
         raise DataError(f"{path}: column nll: checkpoints differ in their questions") from None
-    _require_losses(nll, lambda row, at: f"{path}: row {row + 1}, column nll: question {at}")
-    return table.select(["model", "step"]).to_pandas(), nll
+    _require_losses(
+        nll, lambda row, at: f"{path}: row {first + row + 1}, column nll: question {at}"
+    )
+    return batch.select(["model", "step"]).to_pandas(), nll
 
 
-def _nll_of_json_files(task: str) -> tuple[pd.DataFrame, npt.NDArray[np.float32]]:
+def _nll_of_json_files(task: str) -> Iterator[tuple[pd.DataFrame, npt.NDArray[np.float32]]]:
     """Read upstream's layout, MODEL/STEP/losses_TASK.json, one file after the other."""
     import pandas as pd
 
     key = "zeroshot" if task == "hellaswag_zeroshot" else "main"
-    files = fetch_all(f"gemstones_json_{task}")
-    rows = [(path.parts[-3], _gemstones_step(path.parts[-2])) for path in files.values()]
-    nll = np.stack([read_nll_json(path, key) for path in files.values()])
-    return pd.DataFrame(rows, columns=["model", "step"]), nll
+    files = [
+        (path.parts[-3], _gemstones_step(path.parts[-2]), path)
+        for path in fetch_all(f"gemstones_json_{task}").values()
+    ]
+    for some in batched(sorted(files), CHECKPOINTS_AT_ONCE):
+        found = pd.DataFrame([file[:2] for file in some], columns=["model", "step"])
+        losses = [read_nll_json(path, key) for _, _, path in some]
+        if len({len(nll) for nll in losses}) > 1:
+            raise DataError(f"gemstones {task}: checkpoints differ in their questions")
+        yield found, np.stack(losses)
+
+
+def batched(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
+    """Cut a sequence into pieces of this size, the last one smaller."""
+    for start in range(0, len(items), size):
+        yield items[start : start + size]
 
 
 def read_nll_json(path: Path, key: str = "main") -> npt.NDArray[np.float32]:
@@ -304,8 +369,6 @@ def pythia_questions(task: str) -> tuple[pd.DataFrame, npt.NDArray[np.int64]]:
     The file repeats each question's n and c once for every k, also for k > n, where its pass@k is
     no estimate; only n and c are used.
     """
-    import pandas as pd
-
     path = fetch(f"pythia_{task}")
     names = {
         "Model Nickname": "nickname",
@@ -314,9 +377,7 @@ def pythia_questions(task: str) -> tuple[pd.DataFrame, npt.NDArray[np.int64]]:
         "Num. Samples Correct": "n_correct",
         "k": "k",
     }
-    rows = _pick(pd.read_parquet(path), names, path)
-    grid = np.sort(rows["k"].unique())
-    table = rows.drop(columns="k").drop_duplicates(ignore_index=True)
+    table, grid = _without_k(path, names)
     parts = table["nickname"].str.split("_", expand=True)
     table["suite"] = "pythia"
     table["model"] = "Pythia-" + parts[1]
@@ -326,6 +387,25 @@ def pythia_questions(task: str) -> tuple[pd.DataFrame, npt.NDArray[np.int64]]:
     keys = ["suite", "model", "task", "n_params", "n_tokens", "question"]
     table = table[[*keys, "n_samples", "n_correct"]].sort_values(keys[3:], ignore_index=True)
     return validate(table, "questions_counts", str(path)), grid
+
+
+def _without_k(path: Path, names: dict[str, str]) -> tuple[pd.DataFrame, npt.NDArray[np.int64]]:
+    """Read the rows that differ in more than k, and the values of k, a part of the file at a time.
+
+    Every question comes two dozen times, once a k; what is kept is a fraction of the file.
+    """
+    import pandas as pd
+    import pyarrow.parquet
+
+    table, grid = pd.DataFrame(), np.empty(0, dtype=np.int64)
+    with pyarrow.parquet.ParquetFile(path, buffer_size=2**20, pre_buffer=False) as file:
+        known = [name for name in names if name in file.schema_arrow.names]
+        for batch in file.iter_batches(2**16, columns=known):
+            rows = _pick(batch.to_pandas(), names, path)
+            grid = np.union1d(grid, rows["k"])
+            kept = [table, rows.drop(columns="k").drop_duplicates()]
+            table = pd.concat([part for part in kept if len(part)]).drop_duplicates()
+    return table.reset_index(drop=True), grid.astype(np.int64)
 
 
 # --- the other suites -----------------------------------------------------------------------------

@@ -260,7 +260,7 @@ def beta_a_from_mean_nll(b: npt.ArrayLike, mean_nll: npt.ArrayLike) -> FloatArra
     for _ in range(100):
         a = np.exp(log_a)
         mean = _digamma_difference(a, b)
-        slope = a * (_trigamma(a + b) - _trigamma(a)) / mean
+        slope = -a * _trigamma_difference(a, b) / mean
         step = np.clip((np.log(mean) - log_target) / slope, -2.0, 2.0)
         log_a = log_a - step
         if np.all(np.abs(step) < 1e-14 * np.maximum(1.0, np.abs(log_a))):
@@ -374,8 +374,23 @@ def _digamma_tail(x: FloatArray) -> FloatArray:
     return i * i * (1 / 120 - i * (1 / 252 - i * (1 / 240 - i / 132)))
 
 
-def _trigamma(x: FloatArray) -> FloatArray:
-    return special.polygamma(1, x)
+def _trigamma_difference(a: FloatArray, b: FloatArray) -> FloatArray:
+    """Return ``trigamma(a) - trigamma(a + b)`` without cancellation, as the digamma's."""
+    total = np.zeros(a.shape)
+    for j in range(_STIRLING_FROM):
+        x, y = a + j, a + j + b
+        total = total + b / (x * y) * (1 / x + 1 / y)
+    x = a + _STIRLING_FROM
+    y = x + b
+    u, v = 1 / x, 1 / y
+    total = total + b * u * v * (1 + (u + v) / 2 + (u * u + u * v + v * v) / 6)
+    return total + _trigamma_tail(x) - _trigamma_tail(y)
+
+
+def _trigamma_tail(x: FloatArray) -> FloatArray:
+    """Trigamma's asymptotic series from its fourth term on."""
+    i = 1.0 / (x * x)
+    return i * i / x * (-1 / 30 + i * (1 / 42 - i * (1 / 30 - i * 5 / 66)))
 
 
 def _whole(values: npt.ArrayLike, name: str) -> FloatArray:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
@@ -12,6 +12,9 @@ import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -77,50 +80,45 @@ def log_counts(axis: Any) -> None:
 
 
 def residual_panels(
-    residuals: npt.ArrayLike,
-    against: dict[str, npt.ArrayLike],
-    *,
-    unit: str,
-    axes: Sequence[Axes] | None = None,
-    **style: Any,
-) -> Sequence[Axes]:
-    """Draw residuals against several variables, each on a logarithmic axis, with their medians.
+    residuals: npt.ArrayLike, table: pd.DataFrame, *, unit: str, color: str = BLUE
+) -> list[Axes]:
+    """Draw residuals against k, N, D and tokens per parameter, with their medians.
 
     Parameters
     ----------
     residuals : array_like, shape (n,)
-        Observed minus predicted.
-    against : dict of str to array_like, shape (n,)
-        Label and positive values of each horizontal axis.
+        Seen minus predicted.
+    table : DataFrame, n rows
+        Columns ``k``, ``n_params`` and ``n_tokens`` of the same rows.
     unit : str
-        Unit of the residuals, for the vertical axis.
-    axes : sequence of Axes, optional
-        Where to draw; a new row of panels by default.
-    **style
-        Passed to ``scatter``; ``color`` also rules the line of medians.
+        Unit of the residuals, for the vertical axes.
+    color : str
+        Colour of the dots.
 
     Returns
     -------
-    sequence of matplotlib Axes
+    list of four matplotlib Axes
     """
     r = np.asarray(residuals, dtype=float)
-    if axes is None:
-        _, grid = plt.subplots(
-            1, len(against), figsize=(3.2 * len(against), 3.2), sharey=True, squeeze=False
-        )
-        axes = list(grid[0])
-    color = style.pop("color", BLUE)
-    for ax, (label, values) in zip(axes, against.items(), strict=True):
+    against = {
+        "samples k": table["k"],
+        "parameters N": table["n_params"],
+        "training tokens D": table["n_tokens"],
+        "tokens per parameter": table["n_tokens"] / table["n_params"],
+    }
+    _, grid = plt.subplots(2, 2, figsize=(5.0, 5.4), sharey=True)
+    for ax, (label, values) in zip(grid.flat, against.items(), strict=True):
         x = np.asarray(values, dtype=float)
-        ax.scatter(x, r, s=6, alpha=0.25, color=color, linewidths=0, rasterized=True, **style)
+        ax.scatter(x, r, s=6, alpha=0.25, color=color, linewidths=0, rasterized=True)
         middle, medians = _binned_medians(x, r)
         ax.plot(middle, medians, color="black", marker="o", ms=3, lw=1.2)
         ax.axhline(0, color=GREY, lw=1)
         ax.set(xscale="log", xlabel=label)
         if np.ptp(np.log10(x)) > 1.5 and x.max() > 1e3:
             log_counts(ax.xaxis)
-    axes[0].set_ylabel(f"observed - predicted ({unit})")
-    return axes
+    for ax in grid[:, 0]:
+        ax.set_ylabel(f"seen − predicted ({unit})")
+    return list(grid.flat)
 
 
 def _binned_medians(x: FloatArray, y: FloatArray, bins: int = 9) -> tuple[FloatArray, FloatArray]:
@@ -195,97 +193,106 @@ def predicted_against_seen(
 
 
 def law_curves(
-    laws: dict[str, Any],
-    N: float,
-    D: float,
+    laws: Mapping[str, Any],
+    checkpoints: pd.DataFrame,
     k: npt.ArrayLike,
     *,
     metric: str = "pass_at_k",
+    bands: Mapping[str, npt.ArrayLike] | None = None,
     ax: Axes | None = None,
-    bands: dict[str, tuple[FloatArray, FloatArray]] | None = None,
 ) -> Axes:
-    """Draw a metric of one checkpoint size against k, a line for each law.
+    """Draw a metric of chosen checkpoints against k: dots as seen, a line for each law.
+
+    With one law the colour tells the checkpoints apart; with several it tells the laws apart, and
+    the marker the checkpoints.
 
     Parameters
     ----------
-    laws : dict of str to law
-        Label to law; each law's colour comes from its class.
-    N, D : float
-        Parameters and training tokens.
+    laws : mapping of str to law
+        Label to law.
+    checkpoints : DataFrame
+        Curves of a few checkpoints: ``n_params``, ``n_tokens``, ``k`` and the metric.
     k : array_like, shape (K,)
-        Samples per question.
+        Samples per question at which the laws are drawn.
     metric : {"pass_at_k", "neg_log_pass"}
-        Method of the laws to draw.
+        Column of the table and method of the laws.
+    bands : mapping of str to array_like, shape (checkpoints, 2, K), optional
+        Lower and upper end of a law's interval at each k, the checkpoints by rising N and D.
     ax : matplotlib Axes, optional
         Where to draw; a new figure by default.
-    bands : dict of str to (low, high), optional
-        Interval of a law's line at each k, drawn as a band.
 
     Returns
     -------
     matplotlib Axes
     """
     ax = plt.figure().gca() if ax is None else ax
-    k = np.asarray(k, dtype=float)
-    for label, law in laws.items():
-        color = LAW_STYLE.get(type(law).__name__, {}).get("color", GREY)
-        ax.plot(k, getattr(law, metric)(N, D, k), color=color, label=label)
-        if bands and label in bands:
-            ax.fill_between(k, *bands[label], color=color, alpha=0.18, linewidth=0)
-    name = "pass@k" if metric == "pass_at_k" else "mean -log pass@k (nats)"
-    ax.set(xscale="log", yscale="log", xlabel="samples per question k", ylabel=name)
+    k, alone = np.asarray(k, dtype=float), len(laws) == 1
+    sizes = checkpoints[["n_params", "n_tokens"]].drop_duplicates()
+    for row, (N, D) in enumerate(sizes.sort_values(["n_params", "n_tokens"]).to_numpy(float)):
+        seen = checkpoints[(checkpoints["n_params"] == N) & (checkpoints["n_tokens"] == D)]
+        own = COLORS[(row + 1) % len(COLORS)]
+        dots: dict[str, Any] = {"color": own if alone else "black", "ms": 5}
+        size = f"{engineering(N)}, {D / N:,.0f} tokens per parameter"
+        ax.plot(seen["k"], seen[metric], "os^vDP"[row % 6], label=size, **dots)
+        for label, law in laws.items():
+            color = own if alone else LAW_STYLE[type(law).__name__]["color"]
+            name = label if row == 0 and not alone else None
+            ax.plot(k, getattr(law, metric)(N, D, k), color=color, label=name)
+            if bands and label in bands:
+                low, high = np.asarray(bands[label], dtype=float)[row]
+                ax.fill_between(k, low, high, color=color, alpha=0.25, linewidth=0)
+    ax.set(xscale="log", yscale="log", xlabel="samples per question k", ylabel=_name_of(metric))
     return ax
 
 
+def _name_of(metric: str) -> str:
+    return "pass@k" if metric == "pass_at_k" else "mean −log pass@k (nats)"
+
+
 def frontier_panels(
-    frontiers: dict[str, Any],
+    frontiers: Mapping[str, pd.DataFrame],
     columns: Sequence[str] = ("N", "D", "tokens_per_parameter"),
     *,
-    figure: Figure | None = None,
-    styles: dict[str, dict[str, Any]] | None = None,
-) -> Figure:
+    axes: Sequence[Axes] | None = None,
+    styles: Mapping[str, dict[str, Any]] | None = None,
+) -> list[Axes]:
     """Draw compute-optimal frontiers: each column against the training budget, a line a law.
 
     Parameters
     ----------
-    frontiers : dict of str to DataFrame
+    frontiers : mapping of str to DataFrame
         Label to a table as made by ``t2lib.frontier`` (with ``train_flops`` and the columns).
     columns : sequence of str
-        Which columns to draw, a panel each.
-    figure : matplotlib Figure, optional
-        Where to draw; a new one by default.
-    styles : dict of str to dict, optional
+        Which columns to draw, a panel each. A dashed line marks 20 tokens per parameter.
+    axes : sequence of Axes, optional
+        Where to draw, one a column; a new stack of panels by default.
+    styles : mapping of str to dict, optional
         Line style of each label, passed to ``plot``.
 
     Returns
     -------
-    matplotlib Figure
+    list of matplotlib Axes
     """
-    figure = plt.figure(figsize=(3.6 * len(columns), 3.6)) if figure is None else figure
-    axes = figure.subplots(1, len(columns), squeeze=False)[0]
+    if axes is None:
+        size = (5.6, 3.3 * len(columns))
+        axes = list(plt.subplots(len(columns), 1, figsize=size, squeeze=False)[1].flat)
     names = {
         "N": "parameters N",
         "D": "training tokens D",
-        "k": "samples k",
+        "k": "samples per question k",
         "tokens_per_parameter": "tokens per parameter D / N",
     }
     for ax, column in zip(axes, columns, strict=True):
         for label, table in frontiers.items():
-            ax.plot(
-                table["train_flops"], table[column], label=label, **(styles or {}).get(label, {})
-            )
-        ax.set(
-            xscale="log",
-            yscale="log",
-            xlabel="training compute C (FLOPs)",
-            ylabel=names.get(column, column),
-        )
+            style = {"label": label} | (styles or {}).get(label, {})
+            ax.plot(table["train_flops"], table[column], **style)
+        ax.set(xscale="log", yscale="log", xlabel="training compute C (FLOPs)")
+        ax.set_ylabel(names.get(column, column))
         if column in ("N", "D"):
             log_counts(ax.yaxis)
-    if "tokens_per_parameter" in columns:
-        axes[list(columns).index("tokens_per_parameter")].axhline(20, color=RED, ls="--", lw=1)
-    axes[0].legend()
-    return figure
+        if column == "tokens_per_parameter":
+            ax.axhline(20, color=RED, ls="--", lw=1)
+    return list(axes)
 
 
 def isoflop_profiles(
@@ -296,6 +303,7 @@ def isoflop_profiles(
     inference_flops: float | None = None,
     metric: str = "pass_at_k",
     chinchilla: Any | None = None,
+    seen: pd.DataFrame | None = None,
     ax: Axes | None = None,
 ) -> Axes:
     """Draw a law's metric against model size at equal training compute, with both frontiers.
@@ -305,15 +313,20 @@ def isoflop_profiles(
     law : law
         Any law that :func:`t2lib.isoflop_profile` takes.
     train_flops : array_like, shape (budgets,)
-        Training budgets in FLOPs, a line each.
+        Training budgets in FLOPs, a line each, labelled for a legend.
     N : array_like, shape (sizes,)
         Model sizes to draw; the law's optimum is sought between the smallest and the largest.
+        Circles joined by a solid line mark it.
     inference_flops : float, optional
         Inference budget in FLOPs per token, k = C_inf / 2N; one sample by default.
     metric : {"pass_at_k", "neg_log_pass"}
         Method of the law to draw.
     chinchilla : Chinchilla, optional
-        Law whose optimum is marked on each line with a square; left out where it lies outside N.
+        Law whose optimum is marked on each line: squares joined by a dashed line. Left out where
+        it lies outside N.
+    seen : DataFrame, optional
+        Trained models at these budgets, drawn as dots: ``train_flops``, ``n_params`` and the
+        metric.
     ax : matplotlib Axes, optional
         Where to draw; a new figure by default.
 
@@ -329,17 +342,152 @@ def isoflop_profiles(
         sizes = sizes[sizes <= inference_flops / 2]  # a larger model cannot answer once
     shared: dict[str, Any] = {"inference_flops": inference_flops, "metric": metric}
     colors = plt.get_cmap("viridis")(np.linspace(0, 0.9, len(budgets)))
-    best = frontier(law, train_flops=budgets, n_range=(sizes[0], sizes[-1]), **shared)
-    for color, C, N_best, value in zip(colors, budgets, best["N"], best[metric], strict=True):
+    for color, C in zip(colors, budgets, strict=True):
         line = isoflop_profile(law, train_flops=C, N=sizes, **shared)
-        ax.plot(line["N"], line[metric], color=color, label=f"{C:.1e} FLOPs")
-        ax.plot(N_best, value, "o", color=color, ms=8)
-        if chinchilla is not None and sizes[0] <= chinchilla.optimum(C)[0] <= sizes[-1]:
-            advised = float(chinchilla.optimum(C)[0])
-            there = isoflop_profile(law, train_flops=C, N=advised, **shared)
-            ax.plot(advised, there[metric].iloc[0], "s", color=color, mfc="none", ms=9)
-    name = "pass@k" if metric == "pass_at_k" else "mean -log pass@k (nats)"
-    ax.set(xscale="log", yscale="log", xlabel="parameters N", ylabel=name)
+        ax.plot(line["N"], line[metric], color=color, lw=1.2, label=f"{C:.2g} FLOPs")
+        if seen is not None:
+            dots = seen[np.isclose(seen["train_flops"], C)]
+            ax.plot(dots["n_params"], dots[metric], ".", color=color, ms=6)
+    best = frontier(law, train_flops=budgets, n_range=(sizes[0], sizes[-1]), **shared)
+    marks: list[tuple[Any, pd.DataFrame, dict[str, Any]]]
+    marks = [(budgets, best, {"marker": "o", "ls": "-"})]
+    if chinchilla is not None:
+        advised = np.array([float(chinchilla.optimum(C)[0]) for C in budgets])
+        inside = (advised >= sizes[0]) & (advised <= sizes[-1])
+        if inside.any():
+            there = isoflop_profile(law, train_flops=budgets[inside], N=advised[inside], **shared)
+            marks.append((budgets[inside], there, {"marker": "s", "ls": "--"}))
+    for at, table, style in marks:
+        of_budget = colors[np.searchsorted(budgets, at)]
+        ax.plot(table["N"], table[metric], color="black", lw=1, **style, mfc="none", ms=8)
+        ax.scatter(table["N"], table[metric], s=16, c=of_budget, zorder=3)
+    ax.set(xscale="log", yscale="log", xlabel="parameters N", ylabel=_name_of(metric))
     log_counts(ax.xaxis)
-    ax.legend(title="training compute C")
     return ax
+
+
+def interval_rows(
+    estimates: Mapping[str, pd.DataFrame],
+    *,
+    colors: Mapping[str, str],
+    ax: Axes | None = None,
+) -> Axes:
+    """Draw values with their intervals: a row for each index label, a colour for each series.
+
+    Parameters
+    ----------
+    estimates : mapping of str to DataFrame
+        Label of a series to its table: columns ``value``, ``low``, ``high``; all tables have the
+        same index, drawn from top to bottom.
+    colors : mapping of str to str
+        Colour of each series.
+    ax : matplotlib Axes, optional
+        Where to draw; a new figure by default.
+
+    Returns
+    -------
+    matplotlib Axes
+        The horizontal axis is left to the caller.
+    """
+    ax = plt.figure().gca() if ax is None else ax
+    shifts = 0.6 * (np.arange(len(estimates)) - (len(estimates) - 1) / 2) / len(estimates)
+    for shift, (label, table) in zip(shifts, estimates.items(), strict=True):
+        rows = np.arange(len(table)) + shift
+        ax.hlines(rows, table["low"], table["high"], color=colors[label])
+        ax.plot(table["value"], rows, "o", ms=4, color=colors[label], label=label)
+    ax.set_yticks(range(len(table)), list(table.index))
+    ax.set_ylim(len(table) - 0.5, -0.5)
+    return ax
+
+
+def errors_by_ratio(errors: pd.DataFrame, *, cut: float, ax: Axes | None = None) -> Axes:
+    """Draw forecast errors against tokens per parameter, a line for each model.
+
+    Parameters
+    ----------
+    errors : DataFrame, a row a checkpoint
+        ``model``, ``n_params``, ``n_tokens`` and ``error`` in decades: log10 of predicted over
+        seen.
+    cut : float
+        Tokens per parameter at which a dashed line is drawn.
+    ax : matplotlib Axes, optional
+        Where to draw; a new figure by default.
+
+    Returns
+    -------
+    matplotlib Axes
+    """
+    ax = plt.figure().gca() if ax is None else ax
+    models = errors.groupby("model")["n_params"].first().sort_values()
+    colors = plt.get_cmap("viridis")(np.linspace(0, 0.95, len(models)))
+    for (model, N), color in zip(models.items(), colors, strict=True):
+        run = errors[errors["model"] == model].sort_values("n_tokens")
+        ratio = run["n_tokens"] / N
+        ax.plot(ratio, run["error"], "o-", ms=5, lw=1, color=color, label=engineering(N))
+    ax.axhline(0, color="black", lw=1)
+    ax.axvline(cut, color=RED, ls="--", lw=1)
+    ax.set(xscale="log", xlabel="tokens per parameter D / N")
+    ax.set_ylabel("log₁₀ predicted / seen\n(decades)")
+    log_counts(ax.xaxis)
+    return ax
+
+
+def specification_curve(
+    found: Any,
+    column: str,
+    choices: Sequence[str],
+    *,
+    label: str | None = None,
+    reference: float | None = None,
+    figure: Figure | None = None,
+) -> Figure:
+    """Draw a number over all specifications in order, and under it which choices were made.
+
+    Parameters
+    ----------
+    found : DataFrame
+        From ``t2lib.specifications``; rows without the number are left out.
+    column : str
+        Positive number to draw, on a logarithmic axis.
+    choices : sequence of str
+        Columns of choices to show; ``law`` also rules the colours.
+    label : str, optional
+        Quantity and unit, for the vertical axis; the column's name by default.
+    reference : float, optional
+        Value at which a line is drawn.
+    figure : matplotlib Figure, optional
+        Where to draw; a new one by default.
+
+    Returns
+    -------
+    matplotlib Figure
+    """
+    table = found[found[column] > 0].sort_values(column, kind="stable")
+    marks = [(c, level) for c in choices for level in dict.fromkeys(found[c].astype(str))]
+    height = 0.24 * len(marks) + 0.1 * len(choices)
+    figure = plt.figure(figsize=(5.6, 3.2 + height)) if figure is None else figure
+    above, below = figure.subplots(2, 1, sharex=True, height_ratios=[3.0, height])
+    colors = table["law"].map(lambda law: LAW_STYLE[law]["color"])
+    order = np.arange(1, len(table) + 1)
+    above.scatter(order, table[column], c=colors, s=9, linewidths=0)
+    for law in dict.fromkeys(table["law"]):
+        style = LAW_STYLE[law]
+        above.plot([], [], "o", ms=4, color=style["color"], label=style["label"])
+    if reference is not None:
+        above.axhline(reference, color="black", ls="--", lw=1)
+    above.set(yscale="log", ylabel=label or column)
+    figure.legend(*above.get_legend_handles_labels(), loc="outside upper center", ncols=1)
+    places, place = [], 0.0
+    for i, (choice, level) in enumerate(marks):
+        if i and choice != marks[i - 1][0]:
+            place += 0.4
+        here = (table[choice].astype(str) == level).to_numpy()
+        below.scatter(order[here], np.full(here.sum(), place), c=colors[here], s=5, marker="|")
+        places.append(place)
+        place += 1
+    names = [f"{choice}: {level}".replace("_", " ") for choice, level in marks]
+    below.set_yticks(places, names, fontsize="x-small")
+    below.set(xlabel="specification, in order of the value", ylabel="choice", xlim=(0, None))
+    below.invert_yaxis()
+    below.grid(visible=False)
+    return figure

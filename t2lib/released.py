@@ -13,6 +13,7 @@ from contextlib import contextmanager
 
 from t2lib.curves import build, load_curves, load_histograms, load_published
 from t2lib.layouts import load_accuracies, load_points, load_questions
+from t2lib.parallel import scheduler
 from t2lib.registry import (
     FetchError,
     NotThereError,
@@ -81,7 +82,9 @@ def _one_line_errors() -> Iterator[None]:
 
 
 def _build(options: argparse.Namespace) -> None:
-    for path in build(jobs=options.jobs):
+    with scheduler():
+        paths = build(jobs=options.jobs)
+    for path in paths:
         print(f"{path.stat().st_size:>9,} bytes  {path}")
 
 

@@ -9,15 +9,17 @@ from __future__ import annotations
 import warnings
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from functools import partial
 from itertools import chain
 from typing import Any
 
-import joblib
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from scipy import special
 from tqdm import tqdm
+
+from t2lib import parallel
 
 IntArray = npt.NDArray[np.int64]
 FitFunction = Callable[[pd.DataFrame], Any]
@@ -25,6 +27,8 @@ FitFunction = Callable[[pd.DataFrame], Any]
 _GROUPS = {"model": ["model"], "checkpoint": ["model", "n_tokens"]}
 # A progress bar appears after this many seconds, and only on a terminal.
 _LONG_RUN = 5.0
+# Resamples fitted between two looks at the clock, and sent to a worker at a time.
+_AT_ONCE = 64
 
 
 def bootstrap(
@@ -49,7 +53,10 @@ def bootstrap(
         Takes a table with the columns of ``table`` and ``resample_copy``. Returns a
         :class:`~t2lib.fit.Fit` (its ``params`` are kept), a mapping or Series of numbers, or a
         number (kept as ``value``). With several processes it must be a function that joblib can
-        send: any function of a module or notebook.
+        send: any function of a module or notebook. Where it has a method
+        ``batch(table, counts)``, as :class:`~t2lib.batch.ChinchillaRefit` and
+        :class:`~t2lib.batch.AdditiveRefit` do, resamples are handed to that many at a time, as
+        how often each drew each row: the same draws, far faster.
     table : DataFrame
         The observed rows.
     n : int
@@ -65,6 +72,7 @@ def bootstrap(
         level: stratified by task, a model is drawn for each task apart.
     n_jobs : int, optional
         Processes, as joblib counts them; by default what ``joblib.parallel_config`` says, else 1.
+        Under ``joblib.parallel_config("dask")`` the cluster's workers count instead.
 
     Returns
     -------
@@ -86,6 +94,8 @@ def bootstrap(
         Where n is below 1, the table is empty, a column is missing or has a gap.
     RuntimeError
         Where every fit failed; the message is the first one's.
+    ClusterError
+        Where workers die again and again, or none is left.
 
     References
     ----------
@@ -103,13 +113,11 @@ def bootstrap(
     strata = [stratify] if isinstance(stratify, str) else list(stratify or [])
     groups = _groups(table, by, strata)
 
-    def resamples(which: Sequence[int]) -> Iterator[pd.DataFrame]:
-        for i in which:
-            # The i-th child of the seed: the same draw in whatever process it is made.
-            sequence = np.random.SeedSequence(seed, spawn_key=(i,))
-            yield groups.take(groups.draw(np.random.default_rng(sequence)))
+    def drawn(i: int) -> IntArray:
+        # The i-th child of the seed: the same draw in whatever process it is made.
+        return groups.draw(np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(i,))))
 
-    return _refit(fit_function, resamples, range(n), n_jobs, "resamples")
+    return _refit(fit_function, groups, drawn, n, n_jobs, "resamples")
 
 
 def jackknife(
@@ -144,11 +152,10 @@ def jackknife(
         raise ValueError("the table has one group: there is nothing left when it is left out")
     everyone = np.arange(len(groups))
 
-    def leave_one_out(which: Sequence[int]) -> Iterator[pd.DataFrame]:
-        for i in which:
-            yield groups.take(np.delete(everyone, i))
+    def drawn(i: int) -> IntArray:
+        return np.delete(everyone, i)
 
-    left_out = _refit(fit_function, leave_one_out, range(len(groups)), n_jobs, "groups left out")
+    left_out = _refit(fit_function, groups, drawn, len(groups), n_jobs, "groups left out")
     left_out.index = groups.keys[left_out.index.to_numpy()]
     return left_out
 
@@ -266,7 +273,7 @@ class _Groups:
 
     def __init__(self, table: pd.DataFrame, codes: IntArray, strata: IntArray, keys: pd.Index):
         self.table = table.assign(resample_copy=0)
-        self.keys = keys
+        self.keys, self.codes = keys, codes
         order = np.argsort(codes, kind="stable")
         self.sizes = np.bincount(codes)
         self.rows = np.split(order, np.cumsum(self.sizes)[:-1])
@@ -280,6 +287,10 @@ class _Groups:
         """As many groups as each stratum has, with replacement."""
         drawn = [groups[rng.integers(len(groups), size=len(groups))] for groups in self.strata]
         return np.concatenate(drawn)
+
+    def count(self, drawn: IntArray) -> IntArray:
+        """How often each row of the table is drawn."""
+        return np.bincount(drawn, minlength=len(self))[self.codes]
 
     def take(self, drawn: IntArray) -> pd.DataFrame:
         """Rows of the drawn groups, the copies of a group numbered from 0."""
@@ -328,50 +339,69 @@ _Outcome = tuple[int, dict[Hashable, float] | None, str, tuple[str, ...]]
 
 def _refit(
     fit_function: FitFunction,
-    tables: Callable[[Sequence[int]], Iterator[pd.DataFrame]],
-    which: range,
+    groups: _Groups,
+    drawn: Callable[[int], IntArray],
+    n: int,
     n_jobs: int | None,
     unit: str,
 ) -> pd.DataFrame:
-    """Fit to every table, keep what is good, count the rest."""
-    runs = _batches_of_fits(fit_function, tables, which, n_jobs)
+    """Fit to every resample, keep what is good, count the rest."""
     outcomes: list[_Outcome] = []
     interrupted = False
-    bar = tqdm(total=len(which), unit=f" {unit}", delay=_LONG_RUN, disable=None, leave=False)
+    bar = tqdm(total=n, unit=f" {unit}", delay=_LONG_RUN, disable=None, leave=False)
     try:
-        for outcome in chain.from_iterable(runs):
+        for outcome in chain.from_iterable(_in_batches(fit_function, groups, drawn, n, n_jobs)):
             outcomes.append(outcome)
             bar.update()
     except KeyboardInterrupt:
         interrupted = True
     finally:
         bar.close()
-    return _collect(outcomes, len(which), interrupted, unit)
+    return _collect(outcomes, n, interrupted, unit)
 
 
-def _batches_of_fits(
+def _in_batches(
     fit_function: FitFunction,
-    tables: Callable[[Sequence[int]], Iterator[pd.DataFrame]],
-    which: range,
+    groups: _Groups,
+    drawn: Callable[[int], IntArray],
+    n: int,
     n_jobs: int | None,
 ) -> Iterator[list[_Outcome]]:
-    n_workers = joblib.effective_n_jobs(n_jobs)
+    together = hasattr(fit_function, "batch")
+    n_workers = parallel.workers(n_jobs)
     if n_workers == 1:
-        return (_fit_batch(fit_function, tables, [i]) for i in which)
-    # Each batch is sent with the table: few enough to be cheap, many enough to share out evenly.
-    size = int(np.clip(len(which) // (8 * n_workers), 1, 64))
-    batches = [which[start : start + size] for start in range(0, len(which), size)]
-    return joblib.Parallel(n_jobs=n_jobs, return_as="generator")(
-        joblib.delayed(_fit_batch)(fit_function, tables, batch) for batch in batches
-    )
+        size = _AT_ONCE if together else 1
+    else:
+        # Each batch is sent with the table: few enough to be cheap, many enough to share out.
+        size = int(np.clip(n // (8 * n_workers), 1, _AT_ONCE))
+    batches = (range(start, min(start + size, n)) for start in range(0, n, size))
+    fit = _fit_together if together else _fit_one_by_one
+    calls = (partial(fit, fit_function, batch, groups, drawn) for batch in batches)
+    if n_workers == 1:
+        return (call() for call in calls)
+    # As each is done, not in order: an interrupted run then keeps everything that was done.
+    return parallel.run(calls, n_jobs=n_jobs, ordered=False)
 
 
-def _fit_batch(
+def _fit_one_by_one(
     fit_function: FitFunction,
-    tables: Callable[[Sequence[int]], Iterator[pd.DataFrame]],
-    batch: Sequence[int],
+    which: Sequence[int],
+    groups: _Groups,
+    drawn: Callable[[int], IntArray],
 ) -> list[_Outcome]:
-    return [_fit_one(fit_function, i, t) for i, t in zip(batch, tables(batch), strict=True)]
+    return [_fit_one(fit_function, i, groups.take(drawn(i))) for i in which]
+
+
+def _fit_together(
+    fit_function: Any, which: Sequence[int], groups: _Groups, drawn: Callable[[int], IntArray]
+) -> list[_Outcome]:
+    counts = np.stack([groups.count(drawn(i)) for i in which])
+    return [
+        (i, None, f"{type(refit).__name__}: {refit}", ())
+        if isinstance(refit, Exception)
+        else _outcome(i, *refit)
+        for i, refit in zip(which, fit_function.batch(groups.table, counts), strict=True)
+    ]
 
 
 def _fit_one(fit_function: FitFunction, i: int, table: pd.DataFrame) -> _Outcome:
@@ -380,10 +410,14 @@ def _fit_one(fit_function: FitFunction, i: int, table: pd.DataFrame) -> _Outcome
         params = _params(result)
     except Exception as error:  # any failure of a user's fit is counted, whatever its kind
         return i, None, f"{type(error).__name__}: {error}", ()
+    return _outcome(i, params, tuple(getattr(result, "at_bounds", ())))
+
+
+def _outcome(i: int, params: dict[Hashable, float], at_bounds: tuple[str, ...]) -> _Outcome:
     for name, value in params.items():
         if not np.isfinite(value):
             return i, None, f"{name} is {value}", ()
-    return i, params, "", tuple(getattr(result, "at_bounds", ()))
+    return i, params, "", at_bounds
 
 
 def _params(result: Any) -> dict[Hashable, float]:
@@ -394,6 +428,7 @@ def _params(result: Any) -> dict[Hashable, float]:
 
 
 def _collect(outcomes: list[_Outcome], asked: int, interrupted: bool, unit: str) -> pd.DataFrame:
+    outcomes = sorted(outcomes, key=lambda outcome: outcome[0])
     good = {i: params for i, params, _, _ in outcomes if params is not None}
     messages = [message for _, params, message, _ in outcomes if params is None]
     if messages and not good:

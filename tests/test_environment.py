@@ -17,6 +17,7 @@ from packaging.utils import canonicalize_name
 PYTHONS = ["3.11", "3.12", "3.13"]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 LOCK = (ROOT / "requirements.lock").read_text()
+PEERS_LOCK = (ROOT / "requirements-peers.lock").read_text()
 WANTED = [
     *PROJECT["dependencies"],
     *PROJECT["optional-dependencies"]["book"],
@@ -25,8 +26,8 @@ WANTED = [
 ]
 
 
-def pins(python: str) -> dict[str, Requirement]:
-    """Return what the lock installs for this Python on Linux."""
+def pins(python: str, lock: str = LOCK) -> dict[str, Requirement]:
+    """Return what a lock installs for this Python on Linux."""
     environment = {
         "python_version": python,
         "python_full_version": f"{python}.4",
@@ -35,7 +36,7 @@ def pins(python: str) -> dict[str, Requirement]:
         "platform_python_implementation": "CPython",
         "implementation_name": "cpython",
     }
-    lines = re.sub(r" \\\n", " ", LOCK).splitlines()
+    lines = re.sub(r" \\\n", " ", lock).splitlines()
     found = [Requirement(x.split(" --hash")[0]) for x in lines if re.match(r"\w", x)]
     chosen = [r for r in found if r.marker is None or r.marker.evaluate(environment)]
     names = [canonicalize_name(r.name) for r in chosen]
@@ -54,11 +55,26 @@ def test_lock_satisfies_every_requirement(python: str, wanted: str) -> None:
     assert requirement.specifier.contains(exact.version)
 
 
-def test_every_pin_is_exact_and_hashed() -> None:
+@pytest.mark.parametrize("python", PYTHONS)
+def test_peers_lock_is_the_books_and_the_peers(python: str) -> None:
+    """The comparison runs on the versions that the book runs on."""
+    ours, theirs = pins(python), pins(python, PEERS_LOCK)
+    for wanted in PROJECT["dependencies"]:
+        assert canonicalize_name(Requirement(wanted).name) in theirs
+    for wanted in PROJECT["optional-dependencies"]["peers"]:
+        requirement = Requirement(wanted)
+        (exact,) = theirs[canonicalize_name(requirement.name)].specifier
+        assert requirement.specifier.contains(exact.version)
+    for name in ours.keys() & theirs.keys():
+        assert ours[name].specifier == theirs[name].specifier, name
+
+
+@pytest.mark.parametrize("lock", [LOCK, PEERS_LOCK])
+def test_every_pin_is_exact_and_hashed(lock: str) -> None:
     """Every entry is NAME==VERSION, perhaps a marker, and hashes; nothing else is a line."""
     pin = r"[\w.-]+(\[[\w-]+\])?==[\w.]+( ; [^\\\n]+)?"
     entry = pin + r"( \\\n    --hash=sha256:[0-9a-f]{64})+\n(    #.*\n)*"
-    assert re.fullmatch(f"({entry})+", LOCK)
+    assert re.fullmatch(f"({entry})+", lock)
 
 
 def test_supported_pythons_are_the_same_everywhere() -> None:
@@ -110,14 +126,14 @@ def test_no_file_names_a_package_index() -> None:
         for name in [*hosts, *options]:
             assert name not in content, f"{path.relative_to(ROOT)} names {name}"
     for sign in ["://", " @ ", "-i ", "-f "]:
-        assert sign not in LOCK
+        assert sign not in LOCK + PEERS_LOCK
 
 
 # ------------------------------------------------------------------------------ environment.sh
 
 
 def make_environment(
-    tmp_path: Path, pythons: dict[str, str], wish: str = ""
+    tmp_path: Path, pythons: dict[str, str], wish: str = "", *lock: str
 ) -> subprocess.CompletedProcess[str]:
     """Run environment.sh where only these interpreters (name: shell script) can be found."""
     folder = tmp_path / "bin"
@@ -127,7 +143,7 @@ def make_environment(
         (folder / name).chmod(0o755)
     for tool in ["touch", "mkdir", "cat"]:
         (folder / tool).symlink_to(shutil.which(tool) or "")
-    command = ["/bin/sh", str(ROOT / "book/environment.sh"), "env", "env/stamp", wish]
+    command = ["/bin/sh", str(ROOT / "book/environment.sh"), "env", "env/stamp", wish, *lock]
     return subprocess.run(
         command, cwd=tmp_path, env={"PATH": str(folder)}, capture_output=True, text=True
     )
@@ -190,7 +206,14 @@ def test_environment_is_stamped_only_when_whole(tmp_path: Path, pip: int) -> Non
     assert "env from python3," in done.stderr
     assert done.returncode == pip
     assert (tmp_path / "env/stamp").exists() == (pip == 0)
-    assert ("pip could not install" in done.stderr) == (pip == 1)
+    assert ("pip could not install requirements.lock" in done.stderr) == (pip == 1)
+
+
+def test_environment_from_another_lock(tmp_path: Path) -> None:
+    """As the comparison with other programs has."""
+    unfit = {"python3": MAKES_VENV.replace("$PIP", "1")}
+    done = make_environment(tmp_path, unfit, "", "requirements-peers.lock")
+    assert "pip could not install requirements-peers.lock" in done.stderr
 
 
 def test_make_help_names_every_command() -> None:
@@ -202,4 +225,5 @@ def test_make_help_names_every_command() -> None:
     )
     named = [line.split()[1] for line in done.stdout.splitlines()]
     assert named == re.findall(r"^\.PHONY: (.*)", (ROOT / "Makefile").read_text(), re.M)[0].split()
-    assert {"book", "test", "lab", "serve", "data", "bench", "flops", "clean", "help"} == set(named)
+    known = {"book", "test", "lab", "serve", "data", "bench", "bench-peers", "flops", "clean"}
+    assert known | {"help"} == set(named)

@@ -590,3 +590,26 @@ def test_refused_counts(which):
 def test_unknown_method():
     with pytest.raises(ValueError, match="method is 'one': must be 'two_stage' or 'joint'"):
         t2.fit_beta_consistent(N, D, K, Q, loss=NOISY_LOSS, method="one")
+
+
+@pytest.mark.parametrize("fit", [t2.fit_beta_consistent, t2.fit_beta_regression])
+def test_start_from_the_whole_table_finds_a_resample_s_optimum(fit):
+    """A search from the whole table's law alone ends where the full search does."""
+    table = t2.load_curves("gemstones").query("task == 'arce' and k in [1, 16, 256]")
+
+    def of(rows, **settings):
+        return fit(
+            rows["n_params"],
+            rows["n_tokens"],
+            rows["k"],
+            rows["pass_at_k"],
+            loss=rows["mean_nll"],
+            **settings,
+        )
+
+    whole = of(table)
+    part = table[table["model"].isin(table["model"].unique()[::2])]
+    searched, started = of(part), of(part, start=whole.law)
+    assert started.objective == pytest.approx(searched.objective, rel=1e-9)
+    assert started.at_bounds == searched.at_bounds
+    assert started.evaluations < searched.evaluations

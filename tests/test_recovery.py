@@ -16,6 +16,7 @@ from scipy import stats
 
 import t2lib as t2
 from t2lib.fit_beta import _consistent_shape, _Counts
+from t2lib.simulate import Noise, simulate, t2_grid
 
 SCATTER = 0.03  # of a checkpoint's loss, relative; Gemstones scatter by 2 to 4 % around their law
 SCATTER_AT_K = 0.01
@@ -25,28 +26,9 @@ KS = (1.0, 16.0, 256.0)
 LOGARITHMIC = ("A", "B", "G")  # coefficients span decades: their logarithm is estimated
 
 
-def suite() -> pd.DataFrame:
-    """Sizes of 108 checkpoints: 12 training budgets as in T2, each at 9 sizes of model."""
-    rows = []
-    for C in np.geomspace(1.25e16, 2.56e19, 12):
-        smallest, largest = max(5e6, np.sqrt(C / 6 / 3000)), min(9e8, np.sqrt(C / 6))
-        rows += [{"N": N, "D": C / 6 / N} for N in np.geomspace(smallest, largest, 9)]
-    return pd.DataFrame(rows).assign(model=lambda t: np.arange(len(t)))
-
-
 def with_k(table: pd.DataFrame) -> pd.DataFrame:
     """One row for each k, for each row."""
     return table.merge(pd.DataFrame({"k": KS}), how="cross")
-
-
-def shared_error(table: pd.DataFrame, rng: np.random.Generator, scatter: float) -> np.ndarray:
-    """One normal error a checkpoint, the same at every k."""
-    return scatter * rng.standard_normal(table["model"].nunique())[table["model"].to_numpy()]
-
-
-def error(table: pd.DataFrame, rng: np.random.Generator) -> np.ndarray:
-    """Add to the checkpoint's own error a smaller one for each k, as a finite task has."""
-    return shared_error(table, rng, SCATTER) + SCATTER_AT_K * rng.standard_normal(len(table))
 
 
 # ------------------------------------------------------------------------------- the studies
@@ -68,38 +50,18 @@ AT_EACH_K = t2.LawsAtEachK(
 COUNTS = t2.BetaConsistentLaw(t2.Chinchilla(1.0, 400.0, 3000.0, 0.32, 0.36), c0=1.0, c1=0.7)
 
 
-def draw_losses(rng):
-    table = suite()
-    loss = LOSS_LAW.loss(table["N"], table["D"]) * np.exp(shared_error(table, rng, 0.006))
-    return table.assign(loss=loss)
-
-
-def draw_additive(rng):
-    table = with_k(suite())
-    y = ADDITIVE.neg_log_pass(table["N"], table["D"], table["k"])
-    return table.assign(neg_log_pass=y * np.exp(error(table, rng)))
-
-
-def draw_beta(law, rng):
-    table = with_k(suite())
-    loss = law.chinchilla.loss(table["N"], table["D"]) * np.exp(shared_error(table, rng, SCATTER))
-    a, b = law.shape_at_loss(loss)
-    y = -np.log(t2.beta_pass_at_k(a, b, table["k"]))
-    y *= np.exp(SCATTER_AT_K * rng.standard_normal(len(table)))
-    return table.assign(loss=loss, pass_at_k=np.exp(-y))
-
-
-def draw_pass(law, rng):
-    """pass@k whose -log scatters by checkpoint."""
-    table = with_k(suite())
-    y = -np.log(law.pass_at_k(table["N"], table["D"], table["k"]))
-    return table.assign(pass_at_k=np.exp(-y * np.exp(error(table, rng))))
+def draw(law):
+    """Draw the suite of a law: one error a checkpoint, and a smaller one for each k."""
+    if isinstance(law, t2.Chinchilla):
+        return lambda rng: simulate(law, t2_grid(), rng, Noise(model=0.006))
+    noise = Noise(model=SCATTER, row=SCATTER_AT_K)
+    return lambda rng: simulate(law, with_k(t2_grid()), rng, noise)
 
 
 def draw_counts(rng):
     """40 checkpoints, 64 questions each, 100 to 400 samples a question."""
     table = pd.DataFrame(
-        np.repeat(suite().to_numpy()[::3], 64, axis=0), columns=["N", "D", "model"]
+        np.repeat(t2_grid().to_numpy()[::3], 64, axis=0), columns=["N", "D", "model"]
     )
     n = rng.choice([100, 200, 400], len(table))
     a, b = COUNTS.shape(table["N"], table["D"])
@@ -140,27 +102,29 @@ LINK = chinchilla_and(CONSISTENT, ("c0", "c1"), (CONSISTENT.c0, CONSISTENT.c1))
 THETA = chinchilla_and(REGRESSION, [f"theta{i}" for i in range(5)], REGRESSION.theta)
 STUDIES = {
     "Chinchilla, squared errors": Study(
-        vars(LOSS_LAW), draw_losses, fit_losses("sse"), "curvature"
+        vars(LOSS_LAW), draw(LOSS_LAW), fit_losses("sse"), "curvature"
     ),
-    "Chinchilla, Huber": Study(vars(LOSS_LAW), draw_losses, fit_losses("huber_log"), "bootstrap"),
+    "Chinchilla, Huber": Study(
+        vars(LOSS_LAW), draw(LOSS_LAW), fit_losses("huber_log"), "bootstrap"
+    ),
     "Chinchilla, Huber, curvature": Study(
-        vars(LOSS_LAW), draw_losses, fit_losses("huber_log"), "curvature"
+        vars(LOSS_LAW), draw(LOSS_LAW), fit_losses("huber_log"), "curvature"
     ),
     "additive": Study(
         vars(ADDITIVE),
-        draw_additive,
+        draw(ADDITIVE),
         lambda t: t2.fit_additive(t["N"], t["D"], t["k"], t["neg_log_pass"]),
         "bootstrap",
     ),
     "additive, curvature": Study(
         vars(ADDITIVE),
-        draw_additive,
+        draw(ADDITIVE),
         lambda t: t2.fit_additive(t["N"], t["D"], t["k"], t["neg_log_pass"]),
         "curvature",
     ),
     "interaction": Study(
         vars(INTERACTION),
-        lambda rng: draw_pass(INTERACTION, rng),
+        draw(INTERACTION),
         fit_curves(t2.fit_interaction),
         "bootstrap",
     ),
@@ -170,25 +134,25 @@ STUDIES = {
             for k, law in zip(AT_EACH_K.k, AT_EACH_K.laws, strict=True)
             for name in ("E", "A", "alpha")
         },
-        lambda rng: draw_pass(AT_EACH_K, rng),
+        draw(AT_EACH_K),
         fit_curves(t2.fit_at_each_k),
         "bootstrap",
     ),
     "Beta regression": Study(
         THETA,
-        lambda rng: draw_beta(REGRESSION, rng),
+        draw(REGRESSION),
         fit_curves(t2.fit_beta_regression),
         "bootstrap",
     ),
     "Beta-consistent, two stages": Study(
         LINK,
-        lambda rng: draw_beta(CONSISTENT, rng),
+        draw(CONSISTENT),
         fit_curves(t2.fit_beta_consistent),
         "bootstrap",
     ),
     "Beta-consistent, joint": Study(
         LINK,
-        lambda rng: draw_beta(CONSISTENT, rng),
+        draw(CONSISTENT),
         fit_curves(t2.fit_beta_consistent, method="joint"),
         "bootstrap",
     ),

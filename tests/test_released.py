@@ -373,7 +373,7 @@ def test_nll_table(tmp_path):
     path = tmp_path / "arcc.parquet"
     table = pd.DataFrame({"model": ["m", "m"], "step": [1, 2], "nll": [[1.0, 2.0], [3.0, 4.0]]})
     table.to_parquet(path)
-    found, nll = layouts.read_nll_table(path)
+    ((found, nll),) = layouts.read_nll_parts(path)
     assert found["step"].tolist() == [1, 2]
     assert nll.tolist() == [[1.0, 2.0], [3.0, 4.0]]
     for losses, message in {
@@ -382,13 +382,13 @@ def test_nll_table(tmp_path):
     }.items():
         table.assign(nll=[[1.0, 2.0], losses]).to_parquet(path)
         with pytest.raises(DataError, match=message):
-            layouts.read_nll_table(path)
+            list(layouts.read_nll_parts(path))
     table.drop(columns="nll").to_parquet(path)
     with pytest.raises(DataError, match="not the compact table"):
-        layouts.read_nll_table(path)
+        list(layouts.read_nll_parts(path))
     path.write_bytes(b"no parquet")
     with pytest.raises(DataError, match="not the compact table"):
-        layouts.read_nll_table(path)
+        list(layouts.read_nll_parts(path))
 
 
 def gemstones_losses(steps=(2385, 83475)):
@@ -588,8 +588,13 @@ def test_released_pass_at_k_agrees_where_it_is_an_estimate(real_mirror):
 def test_json_slice_equals_the_compact_table(real_mirror):
     """Upstream's own files, where the mirror has them, hold what the compact tables say."""
     for task in ("arcc", "openbook"):
-        found, nll = layouts.read_nll_table(registry.fetch(f"gemstones_nll_{task}"))
-        rows = dict(zip(zip(found["model"], found["step"], strict=True), nll, strict=True))
+        rows = {
+            key: losses
+            for found, nll in layouts.read_nll_parts(registry.fetch(f"gemstones_nll_{task}"))
+            for key, losses in zip(
+                zip(found["model"], found["step"], strict=True), nll, strict=True
+            )
+        }
         files = [row for row in registry.expand(f"gemstones_json_{task}")]
         at_hand = [path for row in files if (path := registry.local_path(row))]
         assert len(at_hand) >= 6

@@ -1,0 +1,223 @@
+"""How often each interval holds the truth, for each law, at the sizes of the real suites.
+
+    python benchmarks/calibration.py [--seeds 100] [--jobs 2] [--only NAME]
+
+Each study fits a law to released results, takes the fit for the truth, simulates the same suite
+with errors of models, checkpoints and rows as large as the fit's residuals, and counts. The table
+goes to data/recorded/calibration.json, whole or not at all. It takes about half an hour on 2 cores.
+"""
+
+import argparse
+import json
+import sys
+import time
+import warnings
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+import t2lib as t2
+from t2lib.registry import _write_text, data_folder
+
+TRAIN, INFERENCE = 1e21, 2e10
+RUNS_NOISE = (
+    0.006  # relative scatter of independent runs around their law, as in the recovery tests
+)
+
+
+# ------------------------------------------------------------------------- what is estimated
+
+
+def exponent_a(law: Any) -> float:
+    """Exponent of N* in C."""
+    return float(getattr(law, "chinchilla", law).compute_exponent)
+
+
+def log_ratio(law: Any) -> float:
+    """log10 of Chinchilla's tokens per parameter at 1e21 FLOPs."""
+    return float(np.log10(law.tokens_per_parameter(TRAIN)))
+
+
+def log_size(law: Any) -> float:
+    """log10 of the N that a T2 law advises at 1e21 and 2e10 FLOPs."""
+    plan = t2.allocate(law, train_flops=TRAIN, inference_flops=INFERENCE)
+    return float(np.log10(plan.N))
+
+
+def neg_log_pass(law: Any) -> float:
+    """-log pass@64 of 1 B parameters after 100 B tokens."""
+    return float(law.neg_log_pass(1e9, 1e11, 64))
+
+
+def log_pass(law: Any) -> float:
+    """log10 pass@64 of 1 B parameters after 100 B tokens."""
+    return float(np.log10(law.pass_at_k(1e9, 1e11, 64)))
+
+
+def parameter(name: str) -> Callable[[Any], float]:
+    """A parameter of the law."""
+    return lambda law: float(getattr(law, name))
+
+
+CHINCHILLA = {
+    "alpha": parameter("alpha"),
+    "beta": parameter("beta"),
+    "a = beta / (alpha + beta)": exponent_a,
+    "log10 tokens per parameter": log_ratio,
+}
+ADDITIVE = {
+    "gamma": parameter("gamma"),
+    "-log pass@64 of 1 B, 100 B": neg_log_pass,
+    "log10 N*": log_size,
+}
+BETA = {"log10 pass@64 of 1 B, 100 B": log_pass, "log10 N*": log_size}
+
+
+# ------------------------------------------------------------------------- the suites
+
+
+def gemstones(task: str, every: int = 1) -> pd.DataFrame:
+    """Gemstones' checkpoints of a task at three k; every so many steps of each model."""
+    table = t2.load_curves("gemstones")
+    steps = np.sort(table["n_tokens"].unique())[::every]
+    table = table[(table["task"] == task) & table["k"].isin([1, 16, 256])]
+    table = table[table["n_tokens"].isin(steps)].rename(columns={"n_params": "N", "n_tokens": "D"})
+    return table.reset_index(drop=True)
+
+
+def noise_of(seen: pd.Series, law_s: Any, table: pd.DataFrame) -> t2.Noise:
+    """Errors of models, checkpoints and rows in what was seen."""
+    return t2.Noise.of(np.log(seen / law_s), table["model"], table["D"])
+
+
+def beta_fit(function: Callable[..., t2.Fit], table: pd.DataFrame) -> t2.Fit:
+    """A Beta law of a simulated or a real table."""
+    columns = (table[name] for name in ("N", "D", "k", "pass_at_k"))
+    return function(*columns, loss=table["loss"])
+
+
+def chinchilla_gemstones(task: str) -> t2.Study:
+    """22 models, 35 checkpoints each."""
+    table = gemstones(task).query("k == 1").assign(loss=lambda t: t["mean_nll"])
+    fit = t2.ChinchillaRefit(N="N", D="D")
+    law = fit(table).law
+    noise = noise_of(table["loss"], law.loss(table["N"], table["D"]), table)
+    return t2.Study(law, table[["N", "D", "model"]], noise, fit, CHINCHILLA)
+
+
+def chinchilla_runs(objective: Any) -> t2.Study:
+    """108 independent runs, as T2's own."""
+    law = t2.Chinchilla(E=1.8, A=480.0, B=2000.0, alpha=0.35, beta=0.37)
+    fit = t2.ChinchillaRefit(objective=objective, N="N", D="D")
+    return t2.Study(law, t2.t2_grid(), t2.Noise(model=RUNS_NOISE), fit, CHINCHILLA)
+
+
+def additive_gemstones(task: str) -> t2.Study:
+    """22 models, 35 checkpoints each, three k."""
+    table = gemstones(task)
+    fit = t2.AdditiveRefit(N="N", D="D")
+    law = fit(table).law
+    fitted = law.neg_log_pass(table["N"], table["D"], table["k"])
+    noise = noise_of(table["neg_log_pass"], fitted, table)
+    return t2.Study(law, table[["N", "D", "k", "model"]], noise, fit, ADDITIVE)
+
+
+def beta_gemstones(function: Callable[..., t2.Fit], task: str) -> t2.Study:
+    """22 models, 6 checkpoints each, three k: what differs is the models."""
+    table = gemstones(task, every=6).assign(loss=lambda t: t["mean_nll"])
+    law = beta_fit(function, table).law
+    noise = noise_of(table["loss"], law.chinchilla.loss(table["N"], table["D"]), table)
+    a, b = law.shape_at_loss(table["loss"])
+    given = np.log(np.log(table["pass_at_k"]) / np.log(t2.beta_pass_at_k(a, b, table["k"])))
+    noise = t2.Noise(noise.model, noise.checkpoint, float(np.std(given)))
+    return t2.Study(law, table[["N", "D", "k", "model"]], noise, partial(beta_fit, function), BETA)
+
+
+SQUARES = ["curvature", "profile", "percentile, rows"]
+SHARED = ["curvature, models", "profile, models", "percentile, models", "BCa, models"]
+STUDIES: dict[str, tuple[str, Callable[[], t2.Study], list[str], float]] = {
+    # Name: what it is, the study, the methods, and seeds as a share of what is asked for.
+    "runs, squares": (
+        "Chinchilla, 108 independent runs, squared errors",
+        lambda: chinchilla_runs("sse"),
+        [*SQUARES, "BCa, models"],
+        1.0,
+    ),
+    "runs, Huber": (
+        "Chinchilla, 108 independent runs, Huber losses",
+        lambda: chinchilla_runs("huber_log"),
+        SQUARES,
+        1.0,
+    ),
+    "Chinchilla": (
+        "Chinchilla, 22 Gemstones of 35 checkpoints (ARC-Easy)",
+        lambda: chinchilla_gemstones("arce"),
+        SQUARES + SHARED,
+        1.0,
+    ),
+    "Chinchilla, posterior": (
+        "Chinchilla, 22 Gemstones of 35 checkpoints (ARC-Easy)",
+        lambda: chinchilla_gemstones("arce"),
+        ["posterior", "posterior, models"],
+        0.4,
+    ),
+    "additive": (
+        "Additive, 22 Gemstones of 35 checkpoints, 3 k (ARC-Easy)",
+        lambda: additive_gemstones("arce"),
+        SQUARES + SHARED,
+        1.0,
+    ),
+    "Beta regression": (
+        "Beta regression, 22 Gemstones of 6 checkpoints, 3 k (ARC-Easy)",
+        lambda: beta_gemstones(t2.fit_beta_regression, "arce"),
+        ["percentile, models", "BCa, models"],
+        0.5,
+    ),
+    "Beta-consistent": (
+        "Beta-consistent, 22 Gemstones of 6 checkpoints, 3 k (ARC-Easy)",
+        lambda: beta_gemstones(t2.fit_beta_consistent, "arce"),
+        ["percentile, models", "BCa, models"],
+        0.5,
+    ),
+}
+
+
+def main() -> None:
+    """Run every study, print the tables, write them."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--seeds", type=int, default=100)
+    parser.add_argument("--bootstrap", type=int, default=200)
+    parser.add_argument("--steps", type=int, default=1500)
+    parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--only", nargs="*", choices=list(STUDIES))
+    options = parser.parse_args()
+    warnings.simplefilter("ignore", RuntimeWarning)  # refits that fail are in the table
+    tables = []
+    for name in options.only or STUDIES:
+        title, make, methods, share = STUDIES[name]
+        study, start = make(), time.time()
+        seeds = max(2, round(options.seeds * share))
+        n = options.bootstrap if share >= 1 else options.bootstrap // 2
+        settings = {"seeds": seeds, "n_bootstrap": n, "steps": options.steps}
+        table = t2.coverage(study, methods, n_jobs=options.jobs, **settings)
+        table.insert(0, "study", title)
+        tables.append(table.assign(**vars(study.noise), n_bootstrap=n))
+        print(f"\n{title}: {study.noise}, {time.time() - start:.0f} s", file=sys.stderr)
+        print(table.drop(columns="study").round(3).to_string(index=False), flush=True)
+    if options.only:
+        return
+    found = pd.concat(tables, ignore_index=True)
+    # JSON has no infinity: an interval without an end has no width.
+    found["width"] = found["width"].where(np.isfinite(found["width"]))
+    rows = json.loads(found.to_json(orient="records", double_precision=6))
+    settings = {"seeds": options.seeds, "n_bootstrap": options.bootstrap, "steps": options.steps}
+    record = {"inputs": {}, "settings": settings, "values": {"rows": rows}}
+    text = json.dumps(record, indent=1, sort_keys=True, allow_nan=False)
+    _write_text(data_folder() / "recorded/calibration.json", text + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,125 @@
+"""How much memory the curves take as checkpoints are added: `make bench`.
+
+The released suites are repeated 1, 4 and 16 times under other names. Memory is the most that the
+build and its worker processes hold together; it must not grow with the number of checkpoints.
+"""
+
+import hashlib
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pandas as pd
+import psutil
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from t2lib.layouts import TASKS
+from t2lib.registry import ReleasedFile, expand
+
+ROOT = Path(__file__).resolve().parents[1]
+pytestmark = pytest.mark.bench
+TIMES = [1, 4, 16]
+
+# The sizes of Pythia are in a table of the library; a repeat is a size of its own.
+BUILD = """
+import sys
+from t2lib import layouts, released
+for size, n in list(layouts.PYTHIA_PARAMS.items()):
+    layouts.PYTHIA_PARAMS.update({f"{size}r{i}": n + i for i in range(int(sys.argv[1]))})
+sys.exit(released.main(["build", "--jobs", "2"]))
+"""
+
+
+def repeated_rows(source: Path, times: int, column: str) -> Iterator[pa.Table]:
+    """Give a Parquet file's rows again and again, with other names in a column."""
+    table = pq.read_table(source)
+    place = table.schema.get_field_index(column)
+    for i in range(times):
+        names = table.column(column).to_pandas()
+        if column == "Model Nickname":
+            names = names.str.replace("_", f"r{i}_", n=2).str.replace(f"r{i}_", "_", n=1)
+        else:
+            names = f"{i:02}-" + names
+        yield table.set_column(place, column, pa.array(names))
+
+
+def repeat(source: Path, target: Path, times: int) -> None:
+    """Write a released file again with its checkpoints repeated."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if source.suffix == ".jsonl":
+        rows = pd.read_json(source, lines=True)
+        many = [rows.assign(run_name=f"{i:02}-" + rows["run_name"]) for i in range(times)]
+        pd.concat(many).to_json(target, orient="records", lines=True)
+        return
+    column = "model" if "model" in pq.read_schema(source).names else "Model Nickname"
+    parts = repeated_rows(source, times, column)
+    first = next(parts)
+    # One row group, the hardest case for a reader that shall not hold it all.
+    pq.write_table(pa.concat_tables([first, *parts]), target, row_group_size=2**30)
+
+
+def shelf(released: Path, folder: Path, times: int) -> dict[str, str]:
+    """Make a mirror of repeated files with a registry of its own; return the environment."""
+    names = [f"gemstones_nll_{task}" for task in TASKS["gemstones"]]
+    names += [f"pythia_{task}" for task in TASKS["pythia"]] + ["gemstones_loss_edu"]
+    rows = []
+    for file in expand(*names):
+        target = folder / "mirror" / file.relative
+        repeat(released / file.relative, target, times)
+        digest = hashlib.sha256(target.read_bytes()).hexdigest()
+        rows.append(file._replace(bytes=target.stat().st_size, sha256=digest))
+    (folder / "data").mkdir()
+    table = pd.DataFrame(rows, columns=ReleasedFile._fields)
+    table.to_csv(folder / "data/registry.csv", index=False)
+    mine = {"T2LIB_DATA": str(folder / "data"), "T2LIB_MIRROR": str(folder / "mirror")}
+    return os.environ | mine | {"PYTHONPATH": str(ROOT), "OPENBLAS_NUM_THREADS": "1"}
+
+
+def peak_memory(command: list[str], environment: dict[str, str]) -> float:
+    """Run a command to its end; return the most memory that it and its children held, in MiB.
+
+    Pages that processes share are counted once (PSS), where the system tells them.
+    """
+    running = psutil.Popen(command, env=environment, stdout=subprocess.DEVNULL)
+    peak = 0
+    while running.poll() is None:
+        held = 0
+        for process in [running, *running.children(recursive=True)]:
+            try:
+                memory = process.memory_full_info()
+                held += getattr(memory, "pss", memory.rss)
+            except psutil.Error:  # it has just ended
+                continue
+        peak = max(peak, held)
+        time.sleep(0.2)
+    assert running.returncode == 0
+    return peak / 2**20
+
+
+@pytest.fixture(scope="module")
+def released() -> Path:
+    """Return the folder of released files, or skip."""
+    for folder in [os.environ.get("T2LIB_MIRROR", ""), ROOT.parent / "shared/released"]:
+        if folder and Path(folder).is_dir():
+            return Path(folder).resolve()
+    pytest.skip("no released files: name their folder in T2LIB_MIRROR")
+
+
+def test_curves_take_no_more_memory_for_more_checkpoints(released: Path, tmp_path: Path) -> None:
+    """At 16 times the checkpoints at most a quarter more than at 4 times."""
+    peaks = {}
+    for times in TIMES:
+        folder = tmp_path / str(times)
+        folder.mkdir()
+        environment = shelf(released, folder, times)
+        started = time.perf_counter()
+        peaks[times] = peak_memory([sys.executable, "-c", BUILD, str(times)], environment)
+        rows = sum(pq.read_metadata(f).num_rows for f in folder.glob("data/curves/*.parquet"))
+        taken = time.perf_counter() - started
+        print(f"\n{times:>3} x: {peaks[times]:.0f} MiB, {rows:,} rows, {taken:.0f} s", flush=True)
+    assert peaks[16] < 1.25 * peaks[4]

@@ -1,0 +1,6 @@
+"""``python -m t2lib`` is the command ``t2``."""
+
+from t2lib.cli import main
+
+if __name__ == "__main__":
+    raise SystemExit(main())

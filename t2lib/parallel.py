@@ -1,0 +1,191 @@
+"""Where work runs: in this process, in several, or on a Dask cluster. joblib does all three.
+
+``with joblib.parallel_config("dask")`` in a notebook, or the environment variable
+``T2LIB_SCHEDULER`` for the commands, sends everything that takes ``n_jobs`` to a cluster. The
+cluster needs nothing but the same versions of Python and t2lib: data travel with the tasks.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from functools import cache
+from typing import Any, TypeVar
+
+import joblib
+
+T = TypeVar("T")
+
+# A scheduler on the same network answers within milliseconds; a wrong address must not hold up.
+CONNECT_SECONDS = 5
+# A cluster may lose its last worker and start another. After this long without any it is lost.
+WORKERLESS_SECONDS = 20
+
+
+class ClusterError(OSError):
+    """A cluster that cannot be had, or workers that died; the message is one line."""
+
+
+def run(
+    calls: Iterable[Callable[[], T]], *, n_jobs: int | None = None, ordered: bool = True
+) -> Iterator[T]:
+    """Make every call, in as many processes as there are, and give the results as they come.
+
+    Parameters
+    ----------
+    calls : iterable of callable
+        Each takes nothing, such as ``functools.partial(function, data)``. They are taken one by
+        one as workers get free, so a generator's data are never all in memory.
+    n_jobs : int, optional
+        Processes, as joblib counts them; by default what ``joblib.parallel_config`` says, else 1.
+        On a cluster its workers count, and this does not.
+    ordered : bool
+        Whether the results come in the order of the calls, or as soon as each is done.
+
+    Yields
+    ------
+    object
+        What each call returned.
+
+    Raises
+    ------
+    ClusterError
+        Where a call's worker died again and again, or no worker is left. A worker that dies once
+        costs nothing: on a cluster its calls are made again elsewhere.
+    Exception
+        The first that a call raised.
+    """
+    # With the arguments inside the call, Dask keeps a copy and can send it to another worker.
+    # Arguments of their own would lie on one worker and be lost with it.
+    pool = joblib.Parallel(
+        n_jobs=n_jobs,
+        backend=_cluster(),
+        batch_size=1,
+        return_as="generator" if ordered else "generator_unordered",
+    )
+    try:
+        yield from pool(joblib.delayed(call)() for call in calls)
+    except joblib.externals.loky.process_executor.TerminatedWorkerError as error:
+        raise ClusterError(f"a worker process died: {_first_line(error)}") from None
+
+
+def workers(n_jobs: int | None = None) -> int:
+    """Count the processes that ``n_jobs`` means; 1 is this one, so nothing has to be sent.
+
+    A cluster is never this process: it counts as two or more.
+
+    Raises
+    ------
+    ClusterError
+        Where the cluster has no worker.
+    """
+    backend = _cluster()
+    return joblib.effective_n_jobs(n_jobs) if backend is None else backend.effective_n_jobs(n_jobs)
+
+
+def _cluster() -> Any:
+    """joblib's Dask backend where one is active, made to tell what is lost; else None."""
+    backend, _ = joblib.parallel.get_active_backend()
+    if type(backend).__name__ != "DaskDistributedBackend":
+        return None
+    kind: Any = type(backend)
+    return _watched(kind)(client=backend.client)
+
+
+@contextlib.contextmanager
+def scheduler() -> Iterator[None]:
+    """Send work to the Dask cluster that ``T2LIB_SCHEDULER`` names; without it change nothing.
+
+    Raises
+    ------
+    ClusterError
+        Where no scheduler answers at that address within seconds, or ``distributed`` is not
+        installed.
+    """
+    address = os.environ.get("T2LIB_SCHEDULER", "").strip()
+    if not address:
+        yield
+        return
+    named = f"T2LIB_SCHEDULER={address}"
+    try:
+        import distributed
+    except ImportError:
+        raise ClusterError(f"{named}: Dask is missing: pip install 't2lib[cluster]'") from None
+    # Dask logs every lost connection with its traceback; what matters is raised as one line.
+    for name in ("distributed", "distributed.client", "distributed.comm", "asyncio"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    try:
+        client = distributed.Client(address, timeout=CONNECT_SECONDS, set_as_default=False)
+    except (OSError, ValueError, TypeError) as error:  # TimeoutError is an OSError
+        wrong = "no Dask scheduler answers there" if isinstance(error, OSError) else "no address"
+        raise ClusterError(f"{named}: {wrong} ({_first_line(error)})") from None
+    with client, joblib.parallel_config("dask", client=client):
+        yield
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).strip().split("\n")[0] or type(error).__name__
+
+
+@cache
+def _watched(dask_backend: Any) -> Any:
+    """joblib's Dask backend, that also tells when a task or the last worker is lost.
+
+    joblib never hears of a task that Dask gave up, and waits for it for ever.
+    """
+
+    class Watched(dask_backend):
+        def effective_n_jobs(self, n_jobs: int) -> int:
+            try:
+                cores = super().effective_n_jobs(n_jobs)
+            except TimeoutError:
+                raise ClusterError("the cluster has no worker") from None
+            # For one, joblib would make the calls itself, in this process.
+            return max(2, int(cores))
+
+        def start_call(self) -> None:
+            super().start_call()
+            self.over = threading.Event()
+            self.pending: dict[Any, Callable[[Any], None]] = {}
+            threading.Thread(target=self.watch, daemon=True).start()
+
+        def stop_call(self) -> None:
+            self.over.set()
+            super().stop_call()
+
+        def submit(self, func: Any, callback: Callable[[Any], None]) -> Any:
+            future = super().submit(func, callback)
+            self.pending[future] = callback
+            future.add_done_callback(self.done)
+            return future
+
+        def done(self, future: Any) -> None:
+            callback = self.pending.pop(future, None)
+            if callback and future.exception():
+                reason = _first_line(future.exception()).split(". ")[0]
+                callback(ClusterError(f"a task was given up: {reason}"))
+
+        def retrieve_result_callback(self, out: Any) -> Any:
+            if isinstance(out, ClusterError):
+                raise out
+            if isinstance(out, BaseException):  # Dask cancelled the task: its scheduler is gone
+                raise ClusterError(f"the cluster was lost: {type(out).__name__}")
+            return super().retrieve_result_callback(out)
+
+        def watch(self) -> None:
+            without = 0
+            while not self.over.wait(1):
+                try:
+                    without = 0 if self.client.ncores() else without + 1
+                except Exception:  # the scheduler does not answer
+                    without += 1
+                if without >= WORKERLESS_SECONDS:
+                    lost = ClusterError(f"the cluster had no worker for {without} s")
+                    for callback in list(self.pending.values()):
+                        callback(lost)
+                    return
+
+    return Watched
