@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
-import joblib
 import numpy as np
 import pandas as pd
 from scipy import stats
 
+from t2lib import parallel
 from t2lib.fit import Fit
 from t2lib.laws import Chinchilla
 from t2lib.posterior import posterior
@@ -222,9 +223,8 @@ def coverage(
         what = f"method {unknown[0]!r} is unknown" if unknown else f"seeds is {seeds}"
         raise ValueError(f"{what}: methods are {', '.join(METHODS)}, seeds at least 1")
     settings = {"n_bootstrap": n_bootstrap, "steps": steps, "level": level}
-    runs = joblib.Parallel(n_jobs=n_jobs)(
-        joblib.delayed(_one_run)(study, methods, first_seed + i, settings) for i in range(seeds)
-    )
+    calls = (partial(_one_run, study, methods, first_seed + i, settings) for i in range(seeds))
+    runs: list[Any] = list(parallel.run(calls, n_jobs=n_jobs))
     rows = []
     for method in methods:
         for name, quantity in study.quantities.items():
