@@ -1,7 +1,7 @@
 """Every law fitted to every task of a curve table, judged, and kept as one JSON file.
 
-:func:`fit_suite` makes a :class:`SuiteFit`: what ``t2 fit`` writes, the report draws, and ``t2 plan``
-answers from.
+:func:`fit_suite` makes a :class:`SuiteFit`: what ``t2 fit`` writes, the report draws and
+``t2 plan`` answers from.
 """
 
 from __future__ import annotations
