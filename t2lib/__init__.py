@@ -47,6 +47,7 @@ from t2lib.schemas import DataError, read_table, validate
 from t2lib.simulate import Noise, simulate, t2_grid
 from t2lib.specifications import influence, specification_spread, specifications
 from t2lib.study import fit_suite
+from t2lib.suite import SuiteFit, fit_suite
 from t2lib.uncertainty import bca_interval, bootstrap, jackknife, percentile_interval
 
 __all__ = [
@@ -76,6 +77,7 @@ __all__ = [
     "Recorded",
     "Run",
     "Study",
+    "SuiteFit",
     "allocate",
     "at_equal_compute",
     "at_hand",
