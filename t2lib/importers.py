@@ -10,6 +10,7 @@ import os
 import stat
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from t2lib.harness import Answers, is_sample, read_samples
+from t2lib.parallel import run
 from t2lib.passk import neg_log_pass_from_nll, pass_at_k, pass_at_k_from_nll
 from t2lib.runs import Run, clip, read_runs
 from t2lib.schemas import CHECKPOINT, DataError, validate
@@ -96,6 +98,7 @@ def read_results(
         Leave out what cannot be read and go on, keeping a line on each.
     n_jobs : int, optional
         Processes, as joblib counts them; by default what ``joblib.parallel_config`` says, else 1.
+        On a Dask cluster (:mod:`t2lib.parallel`) every worker must see the files.
     progress : bool
         Show a progress bar on stderr.
     k : array_like, optional
@@ -122,7 +125,6 @@ def read_results(
     From samples, pass@k is the unbiased estimator of :func:`t2lib.pass_at_k`; from likelihoods, the
     mean over questions of 1 - (1 - exp(-nll))^k.
     """
-    import joblib
     from tqdm import tqdm
 
     grid = _grid(k)
@@ -139,9 +141,8 @@ def read_results(
                 return
             yield file
 
-    done = joblib.Parallel(n_jobs=n_jobs, return_as="generator")(
-        joblib.delayed(_read_file)(file, table, suite, grid) for file in until_fault()
-    )
+    calls = (partial(_read_file, file, table, suite, grid) for file in until_fault())
+    done = run(calls, n_jobs=n_jobs)
     for read in tqdm(done, total=len(files), desc="files", unit="file", disable=not progress):
         if not isinstance(read, str):
             found.add(read)
@@ -323,11 +324,14 @@ def _read_log(
 ) -> _Read:
     import pandas as pd
 
-    run = _run_of(file, runs)
+    mine = _run_of(file, runs)
     tasks, notes = read_samples(file.path)
     parts = [
         _curve(
-            file.path, (suite, run.model, answers.task, run.n_params, run.n_tokens), answers, grid
+            file.path,
+            (suite, mine.model, answers.task, mine.n_params, mine.n_tokens),
+            answers,
+            grid,
         )
         for answers in tasks
     ]
@@ -445,7 +449,7 @@ def _completed(
             row, name = names.index[unknown][0], clip(repr(names[unknown].iloc[0]))
             raise DataError(f"{path}: row {row}, column model: run {name} is not in the runs file")
         for column in ("n_params", "n_tokens", "model"):
-            values = {name: getattr(run, column) for name, run in runs.items()}
+            values = {name: getattr(one, column) for name, one in runs.items()}
             table[column] = names.map(values)
     for name in WORDS:
         if name in table:
