@@ -4,6 +4,7 @@ from typing import Any
 
 from t2lib.allocate import Allocation, allocate, frontier, isoflop_profile
 from t2lib.architecture import Architecture, ArchitectureFamily
+from t2lib.cheapest import cheapest
 from t2lib.cost import CostModel, Hardware
 from t2lib.curves import load_curves, load_histograms, load_published
 from t2lib.datawall import DataWall
@@ -63,6 +64,7 @@ __all__ = [
     "beta_neg_log_pass",
     "beta_pass_at_k",
     "bootstrap",
+    "cheapest",
     "envelope",
     "fetch",
     "first_order_optimum",
