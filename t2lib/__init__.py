@@ -7,6 +7,8 @@ from t2lib.architecture import Architecture, ArchitectureFamily
 from t2lib.batch import AdditiveRefit, ChinchillaRefit
 from t2lib.calibration import Study, coverage, intervals, law_of
 from t2lib.cost import CostModel, Hardware, PricedCost
+from t2lib.cheapest import cheapest
+from t2lib.cost import CostModel, Hardware
 from t2lib.curves import load_curves, load_histograms, load_published
 from t2lib.datawall import DataWall
 from t2lib.first_order import first_order_optimum
@@ -87,6 +89,7 @@ __all__ = [
     "beta_pass_at_k",
     "bootstrap",
     "coverage",
+    "cheapest",
     "envelope",
     "fetch",
     "first_order_optimum",
