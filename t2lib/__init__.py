@@ -6,9 +6,8 @@ from t2lib.allocate import Allocation, allocate, frontier, isoflop_profile
 from t2lib.architecture import Architecture, ArchitectureFamily
 from t2lib.batch import AdditiveRefit, ChinchillaRefit
 from t2lib.calibration import Study, coverage, intervals, law_of
-from t2lib.cost import CostModel, Hardware, PricedCost
 from t2lib.cheapest import cheapest
-from t2lib.cost import CostModel, Hardware
+from t2lib.cost import CostModel, Hardware, PricedCost
 from t2lib.curves import load_curves, load_histograms, load_published
 from t2lib.datawall import DataWall
 from t2lib.first_order import first_order_optimum
@@ -48,7 +47,6 @@ from t2lib.runs import Run, read_runs
 from t2lib.schemas import DataError, read_table, validate
 from t2lib.simulate import Noise, simulate, t2_grid
 from t2lib.specifications import influence, specification_spread, specifications
-from t2lib.study import fit_suite
 from t2lib.suite import SuiteFit, fit_suite
 from t2lib.uncertainty import bca_interval, bootstrap, jackknife, percentile_interval
 
@@ -88,8 +86,8 @@ __all__ = [
     "beta_neg_log_pass",
     "beta_pass_at_k",
     "bootstrap",
-    "coverage",
     "cheapest",
+    "coverage",
     "envelope",
     "fetch",
     "first_order_optimum",
