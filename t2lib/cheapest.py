@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy import optimize
+from scipy import optimize, special
 
 from t2lib.allocate import Allocation, Range, allocate, range_of
 from t2lib.cost import CostModel
@@ -114,19 +114,16 @@ class _Question:
     ) -> None:
         self.law, self.objective, self.target = law, objective, target
         self.limits, self.settings = limits, settings
-        self.sought = "train_flops"
-        if limits["queries"] is not None:
-            self.sought = "total_flops"
-        elif limits["train_flops"] is not None:
-            self.sought = "inference_flops"
+        self._missing: dict[float, float] = {}
+        self.sought = sought_budget(limits)
 
     def plan(self, flops: float, **other: Any) -> Allocation:
         """Return the best plan for a budget, with other limits than those given on request."""
         return allocate(self.law, **{**self.settings, **self.limits, **other, self.sought: flops})
 
-    def shortfall(self, plan: Allocation) -> float:
-        """How much the target is missed by; not positive where it is reached."""
-        return self.objective.sign * (plan.metric - self.target)
+    def reached(self, plan: Allocation) -> bool:
+        """Whether a plan is at least as good as the target."""
+        return self.objective.sign * (plan.metric - self.target) <= 0
 
     def least(self) -> float:
         """FLOPs of the smallest model, one token and one sample: the least budget there is."""
@@ -139,33 +136,45 @@ class _Question:
 
     def answer(self) -> Allocation:
         """Return the plan of least budget."""
-        low = self.least()
-        plan = self.plan(low)
-        if self.shortfall(plan) <= 0:
-            return plan
-        if self.shortfall(self.plan(CEILING)) > 0:
-            raise ValueError(self.why_not())
-        root = optimize.brentq(self._miss, *self._bracket(np.log(low)), xtol=1e-13, rtol=1e-15)
+        least = self.least()
+        short, enough = self._bracket(np.log(least))
+        if short == enough:
+            if self._miss(short) > 0:
+                raise ValueError(self.why_not())
+            return self.plan(least)
+        root = optimize.brentq(self._miss, short, enough, xtol=1e-13, rtol=1e-15)
         return self.plan(float(np.exp(root)))
 
     def _miss(self, log_flops: float) -> float:
-        miss = self.shortfall(self.plan(float(np.exp(log_flops))))
-        # On a plateau at the target the least budget is its near end: 0 counts as reached.
-        return miss if miss > 0 else min(miss, -np.finfo(float).tiny)
+        """How much is missing, positive before the target; nearly a straight line."""
+        if log_flops not in self._missing:
+            plan = self.plan(float(np.exp(log_flops)))
+            gap = self._scale(self.target) - self._scale(plan.metric)
+            # On a plateau at the target the least budget is its near end: 0 counts as reached.
+            tiny = np.finfo(float).tiny
+            self._missing[log_flops] = min(gap, -tiny) if self.reached(plan) else max(gap, tiny)
+        return self._missing[log_flops]
 
-    def _bracket(self, low: float) -> tuple[float, float]:
-        """Logarithms of a budget that misses the target and one that reaches it."""
-        high = np.log(CEILING)
-        step, middle = np.log(1e3), np.clip(np.log(1e21), low, high)
-        if self._miss(middle) > 0:
-            low = middle
-            while self._miss(min(low + step, high)) > 0:
-                low, step = low + step, 2 * step
-            return low, min(low + step, high)
-        high = middle
-        while self._miss(max(high - step, low)) <= 0:
-            high, step = high - step, 2 * step
-        return max(high - step, low), high
+    def _scale(self, metric: float) -> float:
+        """A scale of the metric that grows as it gets better, about linear in log FLOPs."""
+        if self.objective.name == "pass_at_k":
+            return float(special.logit(np.clip(metric, 1e-300, 1 - 1e-16)))
+        return -float(np.log(max(metric, 1e-300)))
+
+    def _bracket(self, least: float) -> tuple[float, float]:
+        """Logarithms of a budget that misses the target and one that reaches it.
+
+        They are the same where the least budget reaches it, or the largest does not.
+        """
+        most, step = np.log(CEILING), np.log(1e3)
+        start = float(np.clip(np.log(1e21), least, most))
+        outward, end = (1.0, most) if self._miss(start) > 0 else (-1.0, least)
+        while start != end:
+            next_one = outward * min(outward * (start + outward * step), outward * end)
+            if self._miss(next_one) * outward <= 0:
+                return min(start, next_one), max(start, next_one)
+            start, step = next_one, 2 * step
+        return end, end
 
     def why_not(self) -> str:
         """Say what is in the way of the target."""
@@ -177,17 +186,17 @@ class _Question:
         )
         helpful = []
         for words, without in self._constraints():
-            reached = self.plan(CEILING, **without)
-            if self.shortfall(reached) <= 0:
-                helpful.append(f"{words} (without it: {reached.metric:.6g})")
+            plan = self.plan(CEILING, **without)
+            if self.reached(plan):
+                helpful.append(f"{words} (without it: {plan.metric:.6g})")
         if helpful:
             return f"{message}, because of {' or '.join(helpful)}"
         together = {
             key: value for _, without in self._constraints() for key, value in without.items()
         }
-        if together and self.shortfall(self.plan(CEILING, **together)) <= 0:
-            words = [words for words, _ in self._constraints()]
-            return f"{message}, because of {' and '.join(words)} together"
+        if together and self.reached(self.plan(CEILING, **together)):
+            every = " and ".join(words for words, _ in self._constraints())
+            return f"{message}, because of {every} together"
         floor = self._floor()
         if floor is not None and floor >= self.target:
             return f"{message}; the law's floor is E = {floor:.6g}"
@@ -216,6 +225,13 @@ class _Question:
         if self.objective.name == "pass_at_k":
             return None
         return getattr(self.law, "E", None)
+
+
+def sought_budget(limits: Mapping[str, Any]) -> str:
+    """Name of the budget that is least: "total_flops", "inference_flops" or "train_flops"."""
+    if limits.get("queries") is not None:
+        return "total_flops"
+    return "train_flops" if limits.get("train_flops") is None else "inference_flops"
 
 
 def _check_target(target: float, objective: Objective) -> None:

@@ -25,7 +25,7 @@ from t2lib.report import MissingPieceError, make_report, require_pieces
 from t2lib.schemas import DataError
 
 if TYPE_CHECKING:
-    from t2lib.study import Study
+    from t2lib.suite import SuiteFit
 
 OK, BAD_INPUT, USAGE, MISSING_PIECE, INTERRUPTED = 0, 1, 2, 3, 130
 
@@ -166,7 +166,7 @@ def fit(
     of questions or of curves. Writes one HTML file, and the numbers as JSON beside it.
     """
     from t2lib.importers import read_results
-    from t2lib.study import fit_suite
+    from t2lib.suite import fit_suite
 
     targets = _targets(None if no_report else output, numbers, force)
     if not no_report:
@@ -175,7 +175,7 @@ def fit(
         results = read_results(
             paths, runs=runs, skip_bad=skip_bad, n_jobs=jobs, progress=sys.stderr.isatty()
         )
-        study = fit_suite(
+        suite_fit = fit_suite(
             results.curves,
             tasks=task or None,
             n_bootstrap=n_bootstrap,
@@ -191,14 +191,14 @@ def fit(
             "skipped": list(results.skipped),
             "notes": list(getattr(results, "notes", [])),
         }
-        study = replace(study, numbers=study.numbers | {"source": source})
-        texts = {targets["numbers"]: study.text()}
+        suite_fit = replace(suite_fit, numbers=suite_fit.numbers | {"source": source})
+        texts = {targets["numbers"]: suite_fit.text()}
         if targets["report"]:
-            texts[targets["report"]] = _report(results.curves, study, step)
+            texts[targets["report"]] = _report(results.curves, suite_fit, step)
     _write_all({path: text for path, text in texts.items() if path}, force)
     if targets["numbers"] is None:
-        print(study.text(), end="")
-    _tell_results(study, [str(path) for path in texts if path])
+        print(suite_fit.text(), end="")
+    _tell_results(suite_fit, [str(path) for path in texts if path])
 
 
 def _targets(report: Path | None, numbers: str | None, force: bool) -> dict[str, Path | None]:
@@ -225,11 +225,11 @@ def _refuse_overwriting(path: Path, force: bool) -> None:
         raise DataError(f"{path.parent}: no such folder")
 
 
-def _report(curves: Any, study: Study, step: Callable[[str, int, int], None]) -> str:
+def _report(curves: Any, suite_fit: SuiteFit, step: Callable[[str, int, int], None]) -> str:
     with tempfile.TemporaryDirectory(prefix="t2-fit-") as folder:
         table, numbers = Path(folder) / "curves.parquet", Path(folder) / "numbers.json"
         curves.to_parquet(table, index=False)
-        numbers.write_text(study.text(), encoding="utf-8")
+        numbers.write_text(suite_fit.text(), encoding="utf-8")
         return make_report(table, numbers, on_step=lambda done, total: step("report", done, total))
 
 
@@ -240,9 +240,9 @@ def _write_all(texts: dict[Path, str], force: bool) -> None:
         for path, text in texts.items():
             with tempfile.NamedTemporaryFile(
                 "w", dir=path.parent, prefix=f".{path.name}-", delete=False, encoding="utf-8"
-            ) as draft:
-                drafts[path] = Path(draft.name)
-                draft.write(text)
+            ) as file:
+                drafts[path] = Path(file.name)
+                file.write(text)
             drafts[path].chmod(0o644)
         for path in drafts:
             _refuse_overwriting(path, force)  # it may have come while the laws were fitted
@@ -254,16 +254,16 @@ def _write_all(texts: dict[Path, str], force: bool) -> None:
             draft.unlink(missing_ok=True)
 
 
-def _tell_results(study: Study, written: list[str]) -> None:
-    skipped = study.numbers["source"]["skipped"]
+def _tell_results(suite_fit: SuiteFit, written: list[str]) -> None:
+    skipped = suite_fit.numbers["source"]["skipped"]
     for line in skipped:
         _say(f"skipped: {line}")
     if skipped:
         _say(f"{len(skipped)} skipped")
-    for task, reason in study.numbers["not_fitted"].items():
+    for task, reason in suite_fit.numbers["not_fitted"].items():
         _say(f"not fitted: {task}: {reason}")
-    for task in study.tasks:
-        for name, law in study.task(task)["laws"].items():
+    for task in suite_fit.tasks:
+        for name, law in suite_fit.task(task)["laws"].items():
             if "error" in law:
                 _say(f"not fitted: {task}, {name}: {law['error']}")
             elif law.get("failed", {}).get("number"):
@@ -351,12 +351,12 @@ def plan(
 ) -> None:
     """Answer a budget: how large a model, how many tokens, how many samples."""
     from t2lib.cost import CostModel
-    from t2lib.plan import answer, from_study, from_suite
+    from t2lib.plan import answer, from_file, from_suite
 
     # Without prompt and answer the query is a token, and the paper's own terms are shown.
     a_token = (prompt_tokens, answer_tokens, no_cache) == (0.0, 1.0, False)
     found = answer(
-        from_study(fitted, task, law) if fitted else from_suite(suite, task, law),
+        from_file(fitted, task, law) if fitted else from_suite(suite, task, law),
         draws=draws,
         target=target,
         train_flops=train_flops,

@@ -11,7 +11,7 @@ from t2lib.cheapest import cheapest
 from t2lib.curves import load_curves
 from t2lib.registry import data_folder, read_json
 from t2lib.schemas import DataError, require_one_of
-from t2lib.study import LARGEST_K, Study, describe_plan, fit_law, law_range, make_law
+from t2lib.suite import LARGEST_K, SuiteFit, describe_plan, fit_law, law_range, make_law
 
 # The law that the embedded suites answer with, and the laws that they can be asked for.
 _EMBEDDED_LAWS = {
@@ -42,7 +42,7 @@ class FittedLaw:
     draws: tuple[Any, ...] = ()
 
 
-def from_study(path: str | Path, task: str | None = None, law: str | None = None) -> FittedLaw:
+def from_file(path: str | Path, task: str | None = None, law: str | None = None) -> FittedLaw:
     """Take a law from the numbers that ``t2 fit`` wrote.
 
     Parameters
@@ -57,14 +57,14 @@ def from_study(path: str | Path, task: str | None = None, law: str | None = None
     Raises
     ------
     DataError
-        Where the file is no study, or lacks the task or the law.
+        Where the file is no fitted suite, or lacks the task or the law.
     """
-    study = Study.read(path)
-    task = _one_task(task, study.tasks, str(path))
-    name = law or study.best_law(task)
-    spans = {quantity: (low, high) for quantity, (low, high) in study.task(task)["range"].items()}
+    suite = SuiteFit.read(path)
+    task = _one_task(task, suite.tasks, str(path))
+    name = law or suite.best_law(task)
+    spans = {quantity: (low, high) for quantity, (low, high) in suite.task(task)["range"].items()}
     return FittedLaw(
-        study.law(task, name), task, f"fitted in {path}", spans, tuple(study.law_draws(task, name))
+        suite.law(task, name), task, f"fitted in {path}", spans, tuple(suite.law_draws(task, name))
     )
 
 

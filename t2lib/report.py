@@ -56,14 +56,14 @@ def require_pieces() -> Path:
 
 
 def make_report(curves: Path, numbers: Path, *, on_step: Callable[[int, int], None]) -> str:
-    """Run the chapter on a study and return the report as HTML text.
+    """Run the chapter on a fitted suite and return the report as HTML text.
 
     Parameters
     ----------
     curves : Path
         A curve table, Parquet.
     numbers : Path
-        The study's JSON, as ``Study.text`` gives it.
+        The suite's JSON, as ``SuiteFit.text`` gives it.
     on_step : callable
         Called as ``on_step(done, total)`` before each cell.
 
@@ -242,7 +242,7 @@ def _figure(data: str, metadata: dict[str, Any]) -> str:
 
 def _markdown(glued: dict[str, str]) -> MarkdownIt:
     """Return a renderer of the chapter's Markdown: tables, equations, glued values; no raw HTML."""
-    from docutils.utils.math.latex2mathml import tex2mathml
+    from docutils.utils.math.latex2mathml import tex2mathml  # type: ignore[import-untyped]
     from markdown_it import MarkdownIt
     from mdit_py_plugins.colon_fence import colon_fence_plugin
     from mdit_py_plugins.dollarmath import dollarmath_plugin

@@ -1,7 +1,7 @@
 """Every law fitted to every task of a curve table, judged, and kept as one JSON file.
 
-:func:`fit_suite` makes a :class:`Study`: what ``t2 fit`` writes, the report draws, and ``t2 plan``
-answers from.
+:func:`fit_suite` makes a :class:`SuiteFit`: what ``t2 fit`` writes, the report draws and
+``t2 plan`` answers from.
 """
 
 from __future__ import annotations
@@ -13,12 +13,14 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import pandas as pd
 
-from t2lib import extrapolation
+from t2lib import extrapolation, parallel
 from t2lib.allocate import Allocation, allocate
+from t2lib.batch import AdditiveRefit, ChinchillaRefit
 from t2lib.fit import Fit, fit_additive, fit_chinchilla, fit_interaction
 from t2lib.fit_beta import (
     fit_beta_consistent,
@@ -37,28 +39,25 @@ from t2lib.registry import read_json
 from t2lib.schemas import DataError, require_one_of, validate
 from t2lib.uncertainty import bootstrap
 
-if TYPE_CHECKING:
-    import pandas as pd
-
 FORMAT = 1  # of the JSON file; a reader refuses another one
 LARGEST_K = 256  # rows with more samples than this are not fitted: the laws bend there
 LIKELIHOOD_LAWS = ("Chinchilla", "AdditiveLaw", "BetaRegressionLaw", "BetaConsistentLaw")
 SAMPLE_LAWS = ("InteractionLaw", "BetaRegressionLaw", "BetaConsistentLaw")
 METRICS = ("pass_at_k", "neg_log_pass", "mean_nll")
-# The bootstrap over models sees at most this much of each model: neighbouring checkpoints and
-# values of k say nearly the same, and models are what is drawn.
-CHECKPOINTS_A_MODEL, VALUES_OF_K = 6, 3
+# The bootstrap of the Beta laws sees at most this many of a model: neighbouring checkpoints say
+# nearly the same, and models are what is drawn.
+CHECKPOINTS_A_MODEL = 8
 _HELD_OUT = 0.25  # share of the checkpoints that the out-of-sample check holds out
 _FEWEST = 10  # checkpoints on the fitted side of that check
 
 OnStep = Callable[[str, int, int], None]
 
 
-# ------------------------------------------------------------------------------------- a study
+# ----------------------------------------------------------------------------- a fitted suite
 
 
 @dataclass(frozen=True)
-class Study:
+class SuiteFit:
     """Fits of a suite, as numbers that JSON can hold.
 
     Attributes
@@ -113,17 +112,17 @@ class Study:
         return [make_law(name, dict(zip(draws, row, strict=True))) for row in rows]
 
     def text(self) -> str:
-        """Return the JSON text; the same study always gives the same text."""
+        """Return the JSON text; the same fits always gives the same text."""
         return json.dumps(self.numbers, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
     @classmethod
-    def read(cls, path: str | Path) -> Study:
+    def read(cls, path: str | Path) -> SuiteFit:
         """Read what :meth:`text` gave.
 
         Raises
         ------
         DataError
-            Where the file is missing, no JSON, or not a study in this format.
+            Where the file is missing, no JSON, or not a fitted suite in this format.
         """
         path = Path(path)
         if not path.is_file():
@@ -132,17 +131,17 @@ class Study:
         found = numbers.get("format") if isinstance(numbers, dict) else None
         if found != FORMAT:
             raise DataError(f"{path}: not numbers of t2 fit in format {FORMAT}: format is {found}")
-        study = cls(numbers)
+        suite = cls(numbers)
         try:
-            for task in study.tasks:
-                for name in study.law_names(task):
-                    study.law(task, name)
-                    study.law_draws(task, name)
-                extrapolation.fitted_ranges(study.task(task)["range"])
-                study.best_law(task)
+            for task in suite.tasks:
+                for name in suite.law_names(task):
+                    suite.law(task, name)
+                    suite.law_draws(task, name)
+                extrapolation.fitted_ranges(suite.task(task)["range"])
+                suite.best_law(task)
         except (KeyError, TypeError, AttributeError, ValueError) as error:
             raise DataError(f"{path}: not numbers of t2 fit: {error!s:.200}") from None
-        return study
+        return suite
 
 
 def make_law(name: str, params: dict[str, float]) -> Any:
@@ -186,7 +185,7 @@ def fit_suite(
     inference_flops: float | None = None,
     n_jobs: int | None = None,
     on_step: OnStep | None = None,
-) -> Study:
+) -> SuiteFit:
     """Fit every law to every task, with intervals, an out-of-sample check and a plan.
 
     Parameters
@@ -200,8 +199,7 @@ def fit_suite(
     tasks : sequence of str, optional
         Tasks to fit; all by default.
     n_bootstrap : int
-        Resamples of models; 0 for none. They see at most 6 checkpoints of a model and 3 values
-        of k.
+        Resamples of models; 0 for none. The Beta laws' see at most 8 checkpoints of a model.
     seed : int
         The same seed gives the same numbers, whatever ``n_jobs`` is.
     cut_off : float, optional
@@ -217,7 +215,7 @@ def fit_suite(
 
     Returns
     -------
-    Study
+    SuiteFit
 
     Raises
     ------
@@ -266,7 +264,7 @@ def fit_suite(
     if not fitted:
         name, reason = next(iter(not_fitted.items()))
         raise DataError(f"no law fits any task; {name}: {reason}")
-    return Study(
+    return SuiteFit(
         {"format": FORMAT, "settings": settings, "tasks": fitted, "not_fitted": not_fitted}
     )
 
@@ -285,8 +283,9 @@ def _fit_task(
     data = (
         {"curves": rows} if by_likelihood or counts is None else {"curves": rows, "counts": counts}
     )
-    names = LIKELIHOOD_LAWS if by_likelihood else SAMPLE_LAWS
-    names = names if by_likelihood or counts is not None else ("InteractionLaw",)
+    names: tuple[str, ...] = LIKELIHOOD_LAWS if by_likelihood else SAMPLE_LAWS
+    if not by_likelihood and counts is None:
+        names = ("InteractionLaw",)
     checkpoints = rows.drop_duplicates(["model", "n_tokens"])
     spans = law_range(rows)
     flops = 6 * checkpoints["n_params"] * checkpoints["n_tokens"]
@@ -443,16 +442,12 @@ def _out_of_sample(
 
 
 def thin(rows: pd.DataFrame) -> pd.DataFrame:
-    """Keep at most 6 checkpoints of each model, evenly spaced, and 3 values of k."""
+    """Keep at most 8 checkpoints of each model, evenly spaced."""
     keep = {}
     for model, tokens in rows.groupby("model")["n_tokens"]:
         values = np.unique(tokens)
         keep[model] = set(values[_spread(len(values), CHECKPOINTS_A_MODEL)])
-    rows = rows[[t in keep[m] for m, t in zip(rows["model"], rows["n_tokens"], strict=True)]]
-    if "k" not in rows:
-        return rows
-    values = np.unique(rows["k"])
-    return rows[rows["k"].isin(values[_spread(len(values), VALUES_OF_K)])]
+    return rows[[t in keep[m] for m, t in zip(rows["model"], rows["n_tokens"], strict=True)]]
 
 
 def _spread(length: int, at_most: int) -> np.ndarray:
@@ -460,16 +455,22 @@ def _spread(length: int, at_most: int) -> np.ndarray:
     return np.unique(np.linspace(0, length - 1, min(length, at_most)).round().astype(int))
 
 
-def _refit(
-    table: pd.DataFrame, name: str, part: str, start: Any, train: float, inference: float
-) -> dict[str, float]:
-    fit = fit_law(name, {part: table, "curves": table}, start)
-    found = dict(fit.params)
-    try:
-        plan = _plan(fit.law, train, inference)
-    except ValueError:  # a resample whose law has no best plan still has parameters
-        return found
-    return found | {f"plan {x}": getattr(plan, x) for x in ("N", "D", "k", "metric")}
+def _refit(table: pd.DataFrame, name: str, part: str, start: Any) -> Fit:
+    return fit_law(name, {part: table, "curves": table}, start)
+
+
+def _resampling(
+    law: Any, data: dict[str, pd.DataFrame]
+) -> tuple[Callable[[pd.DataFrame], Fit], pd.DataFrame]:
+    """What the bootstrap refits, and to which table: sums of powers are refitted side by side."""
+    rows = data["curves"]
+    if isinstance(law, Chinchilla):
+        return ChinchillaRefit(loss="mean_nll"), rows[rows["k"] == rows["k"].min()]
+    if isinstance(law, AdditiveLaw):
+        return AdditiveRefit(), rows
+    part = "counts" if "counts" in data and not isinstance(law, InteractionLaw) else "curves"
+    refit = partial(_refit, name=type(law).__name__, part=part, start=law)
+    return refit, thin(data[part])
 
 
 def _uncertainty(
@@ -480,36 +481,38 @@ def _uncertainty(
     n_jobs: int | None,
 ) -> dict[str, Any]:
     """Bootstrap over models: draws, intervals, and what went wrong."""
-    name = type(law).__name__
-    part = "counts" if "counts" in data and name != "InteractionLaw" else "curves"
-    train, inference = budgets
-    refit = partial(_refit, name=name, part=part, start=law, train=train, inference=inference)
+    refit, table = _resampling(law, data)
+    n, seed = settings["n_bootstrap"], settings["seed"]
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", RuntimeWarning)  # attrs hold what the warning says
-            draws = bootstrap(
-                refit,
-                thin(data[part]),
-                n=settings["n_bootstrap"],
-                seed=settings["seed"],
-                by="model",
-                n_jobs=n_jobs,
-            )
+            draws = bootstrap(refit, table, n=n, seed=seed, by="model", n_jobs=n_jobs)
     except RuntimeError as error:
-        failed = {"number": settings["n_bootstrap"], "first": str(error)}
+        failed = {"number": n, "first": str(error)}
         return {"failed": failed, "draws": {}, "intervals": {}, "draws_at_bounds": {}}
     if draws.attrs["interrupted"]:
         raise KeyboardInterrupt
-    columns = [x for x in draws if not str(x).startswith("plan ")]
-    plans = draws.drop(columns=columns).dropna().rename(columns=lambda x: x.removeprefix("plan "))
+    rows = [dict(zip(draws.columns, row, strict=True)) for row in draws.to_numpy()]
+    laws = [make_law(type(law).__name__, row) for row in rows]
+    found = parallel.run((partial(_plan_of_draw, one, *budgets) for one in laws), n_jobs=n_jobs)
+    plans = pd.DataFrame([plan for plan in found if plan])
     return {
         "failed": draws.attrs["failed"],
         "draws_at_bounds": draws.attrs["at_bounds"],
-        "intervals": _intervals(draws[columns]),
+        "intervals": _intervals(draws),
         "plan_intervals": _intervals(plans),
         "plan_draws": len(plans),
-        "draws": {str(x): [float(f"{v:.8g}") for v in draws[x]] for x in columns},
+        "draws": {str(x): [float(f"{v:.8g}") for v in draws[x]] for x in draws},
     }
+
+
+def _plan_of_draw(law: Any, train: float, inference: float) -> dict[str, float]:
+    """Plan of a resample's law; empty where it has none."""
+    try:
+        plan = _plan(law, train, inference)
+    except ValueError:
+        return {}
+    return {"N": plan.N, "D": plan.D, "k": plan.k, "metric": plan.metric}
 
 
 def _intervals(draws: pd.DataFrame) -> dict[str, list[float]]:
