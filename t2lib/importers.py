@@ -87,8 +87,8 @@ def read_results(
           the whole right answer in nats, not per token. A table may lack ``suite``, and both
           ``n_params`` and ``n_tokens`` where ``runs`` has its ``model``.
 
-        In a folder, other files and hidden ones are passed over; symbolic links that lead out of
-        it are refused.
+        In a folder, other files and hidden ones are passed over, and so are symbolic links within
+        it; links that lead out of it are refused.
     runs : path or mapping, optional
         Run names with N and D (see :func:`t2lib.runs.read_runs`); by default ``runs.yml``,
         ``runs.yaml`` or ``runs.csv`` in a folder given. A log's run is named by its folder: the
@@ -225,8 +225,10 @@ def _walk(root: Path, bad: _Bad) -> Iterator[Path]:
             if name.startswith("."):
                 continue
             is_ours = path.suffix in KINDS and name not in RUNS_FILES
-            if path.is_symlink() and not path.resolve().is_relative_to(inside):
-                if is_ours or path.is_dir():
+            if path.is_symlink():
+                # One that stays inside leads to what is read in its own place.
+                leaves = not path.resolve().is_relative_to(inside)
+                if leaves and (is_ours or path.is_dir()):
                     bad.add(f"{path}: a symbolic link that leads out of {root}")
             elif is_ours and (problem := _unreadable(path)):
                 bad.add(problem)
