@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import stat
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -227,13 +228,19 @@ def _walk(root: Path, bad: _Bad) -> Iterator[Path]:
             is_ours = path.suffix in KINDS and name not in RUNS_FILES
             if path.is_symlink():
                 # One that stays inside leads to what is read in its own place.
-                leaves = not path.resolve().is_relative_to(inside)
-                if leaves and (is_ours or path.is_dir()):
+                if not _stays(path, inside) and (is_ours or path.is_dir()):
                     bad.add(f"{path}: a symbolic link that leads out of {root}")
             elif is_ours and (problem := _unreadable(path)):
                 bad.add(problem)
             elif is_ours:
                 yield path
+
+
+def _stays(link: Path, folder: Path) -> bool:
+    try:
+        return link.resolve().is_relative_to(folder)
+    except (OSError, RuntimeError):  # a circle of links leads nowhere
+        return True
 
 
 def _unreadable(path: Path) -> str:
@@ -388,7 +395,9 @@ def _read_table(
     groups: dict[tuple[Any, ...], list[pd.DataFrame]] = {}
     for chunk in chunks(path):
         schema = schema or _schema_of(chunk, path)
-        checked = validate(_completed(chunk, path, runs, suite), schema, str(path))
+        with warnings.catch_warnings():  # pandera's own, while it collects what is wrong
+            warnings.simplefilter("ignore", FutureWarning)
+            checked = validate(_completed(chunk, path, runs, suite), schema, str(path))
         if schema == "curves":
             curves.append(checked[_CURVE])
             continue

@@ -235,6 +235,8 @@ def test_folders_and_links_in_the_place_of_files(tmp_path):
     good = t2.read_results(inside, runs=RUNS)
     (inside / "link.jsonl").symlink_to(log)  # inside: the same file, read once
     (inside / "loop").symlink_to(inside)
+    (inside / "one.csv").symlink_to(inside / "two.csv")  # a circle
+    (inside / "two.csv").symlink_to(inside / "one.csv")
     (inside / ".hidden.csv").write_text("not read")
     (inside / "notes.txt").write_text("not read")
     assert t2.read_results(inside, runs=RUNS).curves.equals(good.curves)
