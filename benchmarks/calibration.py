@@ -43,8 +43,10 @@ def log_ratio(law: Any) -> float:
 
 def log_size(law: Any) -> float:
     """log10 of the N that a T2 law advises at 1e21 and 2e10 FLOPs."""
-    plan = t2.allocate(law, train_flops=TRAIN, inference_flops=INFERENCE)
-    return float(np.log10(plan.N))
+    budgets = {"train_flops": TRAIN, "inference_flops": INFERENCE}
+    if isinstance(law, t2.AdditiveLaw):
+        return float(np.log10(t2.first_order_optimum(law, **budgets)))
+    return float(np.log10(t2.allocate(law, **budgets).N))
 
 
 def neg_log_pass(law: Any) -> float:
@@ -88,9 +90,21 @@ def gemstones(task: str, every: int = 1) -> pd.DataFrame:
     return table.reset_index(drop=True)
 
 
-def noise_of(seen: pd.Series, law_s: Any, table: pd.DataFrame) -> t2.Noise:
-    """Errors of models, checkpoints and rows in what was seen."""
-    return t2.Noise.of(np.log(seen / law_s), table["model"], table["D"])
+def noise_of(table: pd.DataFrame) -> t2.Noise:
+    """Errors of models and checkpoints around Chinchilla's law, and of rows given the loss.
+
+    Rows: what the Beta-consistent law misses where it is told each checkpoint's loss. What a law
+    misses throughout is no noise: it is not in the simulation.
+    """
+    one = table[table["k"] == 1]
+    law = t2.fit_chinchilla(one["N"], one["D"], one["mean_nll"]).law
+    error = np.log(one["mean_nll"] / law.loss(one["N"], one["D"]))
+    shared = t2.Noise.of(error, one["model"], one["D"])
+    columns = (table[name] for name in ("N", "D", "k", "pass_at_k"))
+    linked = t2.fit_beta_consistent(*columns, loss=table["mean_nll"], chinchilla=law).law
+    a, b = linked.shape_at_loss(table["mean_nll"])
+    told = np.log(np.log(table["pass_at_k"]) / np.log(t2.beta_pass_at_k(a, b, table["k"])))
+    return t2.Noise(shared.model, shared.checkpoint, float(np.std(told[table["k"] > 1])))
 
 
 def beta_fit(function: Callable[..., t2.Fit], table: pd.DataFrame) -> t2.Fit:
@@ -104,7 +118,8 @@ def chinchilla_gemstones(task: str) -> t2.Study:
     table = gemstones(task).query("k == 1").assign(loss=lambda t: t["mean_nll"])
     fit = t2.ChinchillaRefit(N="N", D="D")
     law = fit(table).law
-    noise = noise_of(table["loss"], law.loss(table["N"], table["D"]), table)
+    noise = noise_of(gemstones(task))
+    noise = t2.Noise(noise.model, noise.checkpoint)
     return t2.Study(law, table[["N", "D", "model"]], noise, fit, CHINCHILLA)
 
 
@@ -120,20 +135,15 @@ def additive_gemstones(task: str) -> t2.Study:
     table = gemstones(task)
     fit = t2.AdditiveRefit(N="N", D="D")
     law = fit(table).law
-    fitted = law.neg_log_pass(table["N"], table["D"], table["k"])
-    noise = noise_of(table["neg_log_pass"], fitted, table)
-    return t2.Study(law, table[["N", "D", "k", "model"]], noise, fit, ADDITIVE)
+    return t2.Study(law, table[["N", "D", "k", "model"]], noise_of(table), fit, ADDITIVE)
 
 
 def beta_gemstones(function: Callable[..., t2.Fit], task: str) -> t2.Study:
     """22 models, 6 checkpoints each, three k: what differs is the models."""
     table = gemstones(task, every=6).assign(loss=lambda t: t["mean_nll"])
     law = beta_fit(function, table).law
-    noise = noise_of(table["loss"], law.chinchilla.loss(table["N"], table["D"]), table)
-    a, b = law.shape_at_loss(table["loss"])
-    given = np.log(np.log(table["pass_at_k"]) / np.log(t2.beta_pass_at_k(a, b, table["k"])))
-    noise = t2.Noise(noise.model, noise.checkpoint, float(np.std(given)))
-    return t2.Study(law, table[["N", "D", "k", "model"]], noise, partial(beta_fit, function), BETA)
+    fit = partial(beta_fit, function)
+    return t2.Study(law, table[["N", "D", "k", "model"]], noise_of(table), fit, BETA)
 
 
 SQUARES = ["curvature", "profile", "percentile, rows"]
@@ -143,7 +153,7 @@ STUDIES: dict[str, tuple[str, Callable[[], t2.Study], list[str], float]] = {
     "runs, squares": (
         "Chinchilla, 108 independent runs, squared errors",
         lambda: chinchilla_runs("sse"),
-        SQUARES + ["BCa, models"],
+        [*SQUARES, "BCa, models"],
         1.0,
     ),
     "runs, Huber": (
@@ -153,14 +163,14 @@ STUDIES: dict[str, tuple[str, Callable[[], t2.Study], list[str], float]] = {
         1.0,
     ),
     "Chinchilla": (
-        "Chinchilla, 22 Gemstones of 35 checkpoints (ARC-Easy)",
-        lambda: chinchilla_gemstones("arce"),
+        "Chinchilla, 22 Gemstones of 35 checkpoints (HellaSwag)",
+        lambda: chinchilla_gemstones("hellaswag_zeroshot"),
         SQUARES + SHARED,
         1.0,
     ),
     "Chinchilla, posterior": (
-        "Chinchilla, 22 Gemstones of 35 checkpoints (ARC-Easy)",
-        lambda: chinchilla_gemstones("arce"),
+        "Chinchilla, 22 Gemstones of 35 checkpoints (HellaSwag)",
+        lambda: chinchilla_gemstones("hellaswag_zeroshot"),
         ["posterior", "posterior, models"],
         0.4,
     ),
@@ -174,13 +184,13 @@ STUDIES: dict[str, tuple[str, Callable[[], t2.Study], list[str], float]] = {
         "Beta regression, 22 Gemstones of 6 checkpoints, 3 k (ARC-Easy)",
         lambda: beta_gemstones(t2.fit_beta_regression, "arce"),
         ["percentile, models", "BCa, models"],
-        0.5,
+        0.3,
     ),
     "Beta-consistent": (
         "Beta-consistent, 22 Gemstones of 6 checkpoints, 3 k (ARC-Easy)",
         lambda: beta_gemstones(t2.fit_beta_consistent, "arce"),
         ["percentile, models", "BCa, models"],
-        0.5,
+        0.3,
     ),
 }
 

@@ -111,11 +111,12 @@ class Budget(ABC):
             k = np.where(each > 0, 1 + (query_flops - one) / each, np.inf)
         return np.clip(k, 1.0, self.max_k)
 
-    def one_sample(self) -> Plans:
-        """Locally best plans with one sample a query, which needs no verifier."""
-        return self.with_samples(self.rows, np.ones(len(self)), verified=False)
+    def with_numbers_of_samples(self, *numbers: float) -> Plans:
+        """Locally best plans of every row with each of some numbers of samples a query."""
+        k = np.repeat(numbers, len(self))
+        return self.with_samples(np.tile(self.rows, len(numbers)), k)
 
-    def with_samples(self, rows: IntArray, k: FloatArray, verified: bool) -> Plans:
+    def with_samples(self, rows: IntArray, k: FloatArray) -> Plans:
         """Locally best plans with k samples a query, for each row whose budget pays for them."""
         low, high = self.low[rows], np.minimum(self.largest[rows], self.affordable(k, rows))
         paid = high >= low
@@ -127,7 +128,7 @@ class Budget(ABC):
             N = _sizes(x, low[part], high[part])
             samples = np.broadcast_to(k[part], N.shape)
             D = self.tokens(N, samples, rows[part])
-            badness = self.objective.badness(N, D, samples, verified)
+            badness = self.objective.badness(N, D, samples)
             return Plans(rows[part], N, D, samples, badness)
 
         part, x = search.valleys(lambda x, part: plan(x, part).badness, np.log(low), np.log(high))
@@ -166,14 +167,14 @@ class Apart(Budget):
     def solve(self, whole_k: bool) -> Plans:
         """Best plan of every row."""
         if self.query is None:
-            return self.one_sample().best(len(self))
+            return self.with_numbers_of_samples(1.0).best(len(self))
         rows, x = search.valleys(self.badness, np.log(self.low), np.log(self.high))
         plans = _solve_whole(self, rows, x) if whole_k else self.along(x, rows)
-        if self.objective.needs_verifier:
-            plans = _joined(plans, self.one_sample())
+        apart = [1.0] if self.objective.needs_verifier else []
         if np.isfinite(self.max_k) and not whole_k:  # the line has a kink where k reaches its most
-            most = np.full(len(self), self.max_k)
-            plans = _joined(plans, self.with_samples(self.rows, most, verified=True))
+            apart.append(self.max_k)
+        if apart:
+            plans = _joined(plans, self.with_numbers_of_samples(*apart))
         return plans.best(len(self))
 
     def along(self, x: FloatArray, rows: IntArray) -> Plans:
@@ -182,7 +183,7 @@ class Apart(Budget):
         N = self.sizes(x, rows)
         k = self.samples(N, self.query[rows])
         D = self.tokens(N, k, rows)
-        return Plans(rows, N, D, k, self.objective.badness(N, D, k, verified=True))
+        return Plans(rows, N, D, k, self.objective.smooth_badness(N, D, k))
 
     def badness(self, x: FloatArray, rows: IntArray) -> FloatArray:
         """What is minimised along the line."""
@@ -222,12 +223,10 @@ class Total(Budget):
 
     def solve(self, whole_k: bool) -> Plans:
         """Best plan of every row."""
-        plans = self.one_sample()
-        if not self.objective.samples_matter or self.max_k == 1:
-            return plans.best(len(self))
-        if np.isfinite(self.max_k):
-            most = np.full(len(self), np.floor(self.max_k) if whole_k else self.max_k)
-            plans = _joined(plans, self.with_samples(self.rows, most, verified=True))
+        most = np.floor(self.max_k) if whole_k else self.max_k
+        if not self.objective.samples_matter or most == 1:
+            return self.with_numbers_of_samples(1.0).best(len(self))
+        plans = self.with_numbers_of_samples(*([1.0, most] if np.isfinite(most) else [1.0]))
         dear = self.rows[self.sample_flops > 0]  # where samples are free, the most are best
         free = [self.free(dear[i : i + _BLOCK]) for i in range(0, len(dear), _BLOCK)]
         if whole_k:
@@ -278,7 +277,7 @@ class Total(Budget):
         train = np.maximum(total * special.expit(odds), self.cost.train_flops(N, 1.0))
         D = np.maximum(self.cost.tokens(N, train), 1.0)
         k = self.samples(N, total * special.expit(-odds) / self.queries[rows])
-        return Plans(rows, N, D, k, self.objective.badness(N, D, k, verified=True))
+        return Plans(rows, N, D, k, self.objective.smooth_badness(N, D, k))
 
     def depth(self, N: FloatArray, rows: IntArray) -> FloatArray:
         """Largest y: training gets one token, or the queries get the most samples allowed."""
@@ -299,8 +298,7 @@ class Total(Budget):
         k = np.concatenate([below, below + 1])
         pairs = np.unique(np.stack([np.tile(free.rows, 2), k]), axis=1)
         rows, k = pairs[0].astype(int), pairs[1]
-        allowed = (k <= self.max_k) & ((k > 1) | (not self.objective.needs_verifier))
-        return self.with_samples(rows[allowed], k[allowed], verified=True)
+        return self.with_samples(rows[k <= self.max_k], k[k <= self.max_k])
 
 
 def _joined(*plans: Plans) -> Plans:
@@ -354,7 +352,7 @@ def _solve_whole(budget: Apart, rows: IntArray, x: FloatArray) -> Plans:
         N = np.clip(budget.sizes(y, row[part]), left[part], right[part])
         samples = np.broadcast_to(k[part], N.shape)
         D = budget.tokens(N, samples, row[part])
-        badness = budget.objective.badness(N, D, samples, verified=True)
+        badness = budget.objective.smooth_badness(N, D, samples)
         return Plans(row[part], N, D, samples, badness)
 
     at = search.bottom(lambda y, part: plan(y, part).badness, np.log(left), np.log(right))
@@ -390,7 +388,7 @@ def _whole_k(budget: Apart, row: int, valleys: FloatArray) -> list[float]:
 
 def _with_k(budget: Apart, x: FloatArray, rows: IntArray, k: FloatArray) -> FloatArray:
     N = budget.sizes(x, rows)
-    return budget.objective.badness(N, budget.tokens(N, k, rows), k, verified=True)
+    return budget.objective.smooth_badness(N, budget.tokens(N, k, rows), k)
 
 
 def _while_better(

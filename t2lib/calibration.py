@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
-import joblib
 import numpy as np
 import pandas as pd
 from scipy import stats
 
+from t2lib import parallel
 from t2lib.fit import Fit
 from t2lib.laws import Chinchilla
 from t2lib.posterior import posterior
@@ -69,6 +70,7 @@ def intervals(
     n_bootstrap: int = 200,
     steps: int = 1500,
     level: float = 0.95,
+    _seen: dict[str, pd.DataFrame] | None = None,
 ) -> Intervals:
     """Give the intervals of all quantities of a study by one method.
 
@@ -113,7 +115,10 @@ def intervals(
         return _rows(percentile_interval(chain.draws[list(study.quantities)], level))
     by: str | list[str] = "row" if who == "rows" else ["model"]
 
-    draws = _numbers(study, bootstrap(study.fit, table, n=n_bootstrap, seed=seed, by=by))
+    seen = {} if _seen is None else _seen
+    if who not in seen:  # percentile and BCa read the same draws
+        seen[who] = _numbers(study, bootstrap(study.fit, table, n=n_bootstrap, seed=seed, by=by))
+    draws = seen[who]
     if kind == "percentile":
         return _rows(percentile_interval(draws, level))
     left_out = _numbers(study, jackknife(study.fit, table, by=by))
@@ -218,9 +223,8 @@ def coverage(
         what = f"method {unknown[0]!r} is unknown" if unknown else f"seeds is {seeds}"
         raise ValueError(f"{what}: methods are {', '.join(METHODS)}, seeds at least 1")
     settings = {"n_bootstrap": n_bootstrap, "steps": steps, "level": level}
-    runs = joblib.Parallel(n_jobs=n_jobs)(
-        joblib.delayed(_one_run)(study, methods, first_seed + i, settings) for i in range(seeds)
-    )
+    calls = (partial(_one_run, study, methods, first_seed + i, settings) for i in range(seeds))
+    runs: list[Any] = list(parallel.run(calls, n_jobs=n_jobs))
     rows = []
     for method in methods:
         for name, quantity in study.quantities.items():
@@ -254,9 +258,10 @@ def _one_run(
 ) -> dict[str, Intervals | None]:
     table = simulate(study.law, study.table, np.random.default_rng(seed), study.noise)
     found: dict[str, Intervals | None] = {}
+    seen: dict[str, pd.DataFrame] = {}
     for method in methods:
         try:
-            found[method] = intervals(study, table, method, seed=seed, **settings)
+            found[method] = intervals(study, table, method, seed=seed, _seen=seen, **settings)
         except (ValueError, RuntimeError):  # counted: a method that cannot answer is no cover
             found[method] = None
     return found

@@ -10,6 +10,7 @@ import os
 import stat
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from t2lib.harness import Answers, is_sample, read_samples
+from t2lib.parallel import run
 from t2lib.passk import neg_log_pass_from_nll, pass_at_k, pass_at_k_from_nll
 from t2lib.runs import Run, clip, read_runs
 from t2lib.schemas import CHECKPOINT, DataError, validate
@@ -96,6 +98,7 @@ def read_results(
         Leave out what cannot be read and go on, keeping a line on each.
     n_jobs : int, optional
         Processes, as joblib counts them; by default what ``joblib.parallel_config`` says, else 1.
+        On a Dask cluster (:mod:`t2lib.parallel`) every worker must see the files.
     progress : bool
         Show a progress bar on stderr.
     k : array_like, optional
@@ -122,7 +125,6 @@ def read_results(
     From samples, pass@k is the unbiased estimator of :func:`t2lib.pass_at_k`; from likelihoods, the
     mean over questions of 1 - (1 - exp(-nll))^k.
     """
-    import joblib
     from tqdm import tqdm
 
     grid = _grid(k)
@@ -130,21 +132,27 @@ def read_results(
     table = _find_runs(roots, runs)
     bad = _Bad(raise_first=not skip_bad)
     files = _find_files(roots, bad)
-    done = joblib.Parallel(n_jobs=n_jobs, return_as="generator")(
-        joblib.delayed(_read_file)(file, table, suite, grid) for file in files
-    )
-    bar = tqdm(done, total=len(files), desc="files", unit="file", disable=not progress)
     found = _Collected()
-    try:
-        for file, read in zip(files, bar, strict=True):
-            if isinstance(read, str):
-                bad.add(read)
-            else:
-                found.add(file.path, read)
-    finally:
-        done.close()
-    curves = found.table(bad)
-    return ImportedResults(curves, bad.messages, found.notes, found.files)
+    fault = ""
+
+    def until_fault() -> Iterator[_File]:
+        for file in files:
+            if fault:
+                return
+            yield file
+
+    calls = (partial(_read_file, file, table, suite, grid) for file in until_fault())
+    done = run(calls, n_jobs=n_jobs)
+    for read in tqdm(done, total=len(files), desc="files", unit="file", disable=not progress):
+        if not isinstance(read, str):
+            found.add(read)
+        elif skip_bad:
+            bad.add(read)
+        else:
+            fault = fault or read  # files under way are finished, no further ones are begun
+    if fault:
+        bad.add(fault)
+    return ImportedResults(found.table(bad), bad.messages, found.notes, found.files)
 
 
 def _grid(k: npt.ArrayLike | None) -> npt.NDArray[np.int64] | None:
@@ -283,6 +291,7 @@ def _run_of(file: _File, runs: Mapping[str, Run] | None) -> Run:
 class _Read:
     """What one file came to."""
 
+    path: Path
     curves: pd.DataFrame
     notes: list[str]
 
@@ -294,7 +303,7 @@ def _read_file(
     try:
         if file.path.suffix == ".jsonl" and _is_log(file.path):
             return _read_log(file, runs, suite, grid)
-        return _Read(_read_table(file.path, runs, suite, grid), [])
+        return _Read(file.path, _read_table(file.path, runs, suite, grid), [])
     except DataError as error:
         message = str(error)
     except OSError as error:
@@ -315,17 +324,22 @@ def _read_log(
 ) -> _Read:
     import pandas as pd
 
-    run = _run_of(file, runs)
+    mine = _run_of(file, runs)
     tasks, notes = read_samples(file.path)
     parts = [
-        _curve((suite, run.model, answers.task, run.n_params, run.n_tokens), answers, grid)
+        _curve(
+            file.path,
+            (suite, mine.model, answers.task, mine.n_params, mine.n_tokens),
+            answers,
+            grid,
+        )
         for answers in tasks
     ]
-    return _Read(pd.concat(parts, ignore_index=True), notes)
+    return _Read(file.path, pd.concat(parts, ignore_index=True), notes)
 
 
 def _curve(
-    key: tuple[Any, ...], answers: Answers, grid: npt.NDArray[np.int64] | None
+    path: Path, key: tuple[Any, ...], answers: Answers, grid: npt.NDArray[np.int64] | None
 ) -> pd.DataFrame:
     """Compute the curve rows of one checkpoint and task."""
     import pandas as pd
@@ -344,6 +358,11 @@ def _curve(
         assert n is not None and c is not None
         k = 2 ** np.arange(53) if grid is None else grid
         k = k[k <= n.min()]
+        if not len(k):
+            raise DataError(
+                f"{path}: task {clip(str(key[2]))}: no k of {n.min()} or less is wanted, and a "
+                f"question has {n.min()} samples"
+            )
         columns = {
             "n_questions": len(n),
             "pass_at_k": pass_at_k(n[:, None], c[:, None], k).mean(axis=0),
@@ -383,7 +402,7 @@ def _read_table(
             raise DataError(f"{path}: row {repeats.index[0]}: repeats an earlier row's checkpoint")
         return table.reset_index(drop=True)
     for key, parts in groups.items():
-        curves.append(_curve(key, _answers(path, key, pd.concat(parts)), grid))
+        curves.append(_curve(path, key, _answers(path, key, pd.concat(parts)), grid))
         parts.clear()
     return pd.concat(curves, ignore_index=True)
 
@@ -430,7 +449,7 @@ def _completed(
             row, name = names.index[unknown][0], clip(repr(names[unknown].iloc[0]))
             raise DataError(f"{path}: row {row}, column model: run {name} is not in the runs file")
         for column in ("n_params", "n_tokens", "model"):
-            values = {name: getattr(run, column) for name, run in runs.items()}
+            values = {name: getattr(one, column) for name, one in runs.items()}
             table[column] = names.map(values)
     for name in WORDS:
         if name in table:
@@ -456,9 +475,9 @@ class _Collected:
         self.notes: list[str] = []
         self.files = 0
 
-    def add(self, path: Path, read: _Read) -> None:
+    def add(self, read: _Read) -> None:
         self.files += 1
-        self.parts.append((path, read.curves))
+        self.parts.append((read.path, read.curves))
         self.notes += [note for note in read.notes if note not in self.notes]
 
     def table(self, bad: _Bad) -> pd.DataFrame:

@@ -79,34 +79,38 @@ class Objective:
 
     def metric(self, N: npt.ArrayLike, D: npt.ArrayLike, k: npt.ArrayLike) -> FloatArray:
         """The metric, with the verifier wherever there is more than one sample."""
-        k = np.asarray(k, dtype=float)
-        plain = self._metric(N, D, k, False)
+        plain = self._plain(N, D, k)
         if not self.needs_verifier:
             return plain
-        return np.where(k > 1, self._metric(N, D, k, True), plain)
+        return np.where(np.asarray(k) > 1, self._verified(plain), plain)
 
-    def badness(self, N: FloatArray, D: FloatArray, k: FloatArray, verified: bool) -> FloatArray:
-        """What is minimised. ``verified`` puts every k through the verifier, 1 as well.
+    def badness(self, N: FloatArray, D: FloatArray, k: FloatArray) -> FloatArray:
+        """What is minimised where k is fixed: the metric, with its sign so that less is better."""
+        return self._checked(self.metric(N, D, k), N)
 
-        The jump at k = 1, where no verifier is needed, would mislead a search: it is done once
-        with the verifier throughout, and once at k = 1 without.
+    def smooth_badness(self, N: FloatArray, D: FloatArray, k: FloatArray) -> FloatArray:
+        """What is minimised where k is free: a single sample is verified like the others.
+
+        The jump at k = 1, where no verifier is needed, would mislead a search; k = 1 is searched
+        apart.
         """
-        values = self.sign * self._metric(N, D, k, verified)
+        plain = self._plain(N, D, k)
+        return self._checked(self._verified(plain) if self.needs_verifier else plain, N)
+
+    def _plain(self, N: Any, D: Any, k: Any) -> FloatArray:
+        if self.wall is not None:
+            N, D = self.wall.effective(N, D)
+        method = getattr(self.law, self.name)
+        return method(N, D, k) if self.samples_matter else method(N, D)
+
+    def _verified(self, values: FloatArray) -> FloatArray:
+        if self.name == "pass_at_k":
+            return self.verifier * values
+        return values - np.log(self.verifier)
+
+    def _checked(self, values: FloatArray, N: FloatArray) -> FloatArray:
         bad = np.argwhere(np.isnan(values))
         if len(bad):
             where = np.broadcast_to(N, values.shape)[tuple(bad[0])]
             raise ValueError(f"the law's {self.name} is not a number at N = {where:.4g}")
-        return values
-
-    def _metric(self, N: Any, D: Any, k: Any, verified: bool) -> FloatArray:
-        if self.wall is not None:
-            N, D = self.wall.effective(N, D)
-        method = getattr(self.law, self.name)
-        if self.name == "loss":
-            return method(N, D)
-        values = method(N, D, k)
-        if not (verified and self.needs_verifier):
-            return values
-        if self.name == "pass_at_k":
-            return self.verifier * values
-        return values - np.log(self.verifier)
+        return self.sign * values

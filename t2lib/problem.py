@@ -169,6 +169,8 @@ class Problem:
                 return _BIG
             return found if np.isfinite(found) else _BIG
 
+        if value(self.start) == _BIG:
+            raise ValueError("the fitted law has no such quantity")
         return value
 
 

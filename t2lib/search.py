@@ -22,6 +22,9 @@ Surface = Callable[[FloatArray, FloatArray, IntArray], FloatArray]
 _STEP = 0.15
 # Half-width of the stencil of the last Newton steps.
 _STENCIL = 5e-3
+# Where a narrow and a wide stencil place the minimum no farther apart than this, both are right:
+# the wide one to about 1e-10.
+_SMOOTH = 2e-5
 # Relative differences of values that may be rounding.
 _NOISE = 1e-14
 # Grid steps and first half-widths of the stencil in two dimensions.
@@ -64,30 +67,50 @@ def bottom(curve: Curve, left: FloatArray, right: FloatArray) -> FloatArray:
     """Minimise over [left, right], for each element apart.
 
     A zoom rather than Brent's method: all elements move at once, a minimum at an end is reached
-    exactly, and a plateau does no harm. ``curve(x, which)`` takes x and each element's index.
+    exactly, and a plateau does no harm. Once the stencil of a Newton step spans the rest, Newton
+    ends it; where that may fail (at an end, a kink, a wall) the zoom goes on.
+    ``curve(x, which)`` takes x and each element's index.
     """
     which = np.arange(len(left))
-    low, high, best = left, right, left
-    done = len(left) == 0
+    best, low, high = _zoom(curve, which, left, left, right, _STENCIL)
+    best, solved = _newton(curve, best, left, right)
+    rest = which[~solved]
+    if rest.size:
+        zoomed, _, _ = _zoom(curve, rest, best[rest], low[rest], high[rest], 1e-7)
+        values = curve(np.stack([best[rest], zoomed], axis=1), np.stack([rest, rest], axis=1))
+        better = values[:, 1] < values[:, 0] - _NOISE * np.abs(values[:, 0])
+        best[rest] = np.where(better, zoomed, best[rest])
+    return best
+
+
+def _zoom(
+    curve: Curve, which: IntArray, best: FloatArray, low: FloatArray, high: FloatArray, width: float
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Narrow [low, high] around the lowest point until all are narrower than a width."""
+    each = np.arange(len(which))
+    done = len(which) == 0
     while not done:  # once at least: the better end of a narrow interval counts too
-        points = np.linspace(low, high, 9, axis=1)
+        points = np.linspace(low, high, 17, axis=1)
         values = curve(points, np.broadcast_to(which[:, None], points.shape))
         lowest = values.argmin(axis=1)
-        best = points[which, lowest]
-        low = points[which, np.maximum(lowest - 1, 0)]
-        high = points[which, np.minimum(lowest + 1, 8)]
-        done = (high - low).max() < 1e-7
-    return _polish(curve, best, left, right)
+        best = points[each, lowest]
+        low = points[each, np.maximum(lowest - 1, 0)]
+        high = points[each, np.minimum(lowest + 1, 16)]
+        done = (high - low).max() < width
+    return best, low, high
 
 
-def _polish(curve: Curve, x: FloatArray, left: FloatArray, right: FloatArray) -> FloatArray:
-    """Take two Newton steps where the stencil fits between the ends.
+def _newton(
+    curve: Curve, x: FloatArray, left: FloatArray, right: FloatArray
+) -> tuple[FloatArray, npt.NDArray[np.bool_]]:
+    """Take two Newton steps where the stencil fits between the ends; tell where they served.
 
     Values alone place a flat minimum to the square root of their rounding error; a derivative over
     a wide stencil places it to about 1e-10.
     """
     offsets = _STENCIL * np.array([-2.0, -1.0, 0.0, 1.0, 2.0])
-    for _ in range(2):
+    x, solved = x.copy(), np.zeros(len(x), dtype=bool)
+    for largest in (4 * _STENCIL, _STENCIL):
         inside = np.flatnonzero((x + offsets[0] > left) & (x + offsets[-1] < right))
         if not inside.size:
             break
@@ -97,13 +120,14 @@ def _polish(curve: Curve, x: FloatArray, left: FloatArray, right: FloatArray) ->
         bend = values @ np.array([-1.0, 16.0, -30.0, 16.0, -1.0]) / (12 * _STENCIL**2)
         with np.errstate(divide="ignore", invalid="ignore"):
             step = np.where(bend > 0, -slope / bend, np.inf)
-        step = np.where(np.abs(step) < _STENCIL / 10, step, 0.0)
-        # Near a wall or a kink the stencil is too wide: there the values know better.
+        step = np.where(np.abs(step) < largest, step, 0.0)
         after = curve(x[inside, None] + step[:, None], inside[:, None])[:, 0]
-        worse = after > values[:, 2] + _NOISE * np.abs(values[:, 2])
-        x = x.copy()
-        x[inside] += np.where(worse, 0.0, step)
-    return x
+        # Near a wall or a kink the stencil is too wide: there the values know better.
+        good = after <= values.min(axis=1) + _NOISE * np.abs(values[:, 2])
+        x[inside] += np.where(good, step, 0.0)
+        coarse = (values[:, 3] - values[:, 1]) / (2 * _STENCIL)
+        solved[inside] = good & (np.abs(coarse - slope) <= _SMOOTH * bend)
+    return x, solved
 
 
 def best_of_each_row(rows: IntArray, values: FloatArray, n_rows: int) -> IntArray:
@@ -173,7 +197,7 @@ def _descend(
     worse, go there and shrink the stencil, else go to the stencil's best point.
     """
     low, high = low[rows], high[rows]
-    size = np.ones(len(rows))
+    size, lowest = np.ones(len(rows)), np.full(len(rows), np.inf)
     for _ in range(200):
         if (size < _SMALLEST).all():
             break
@@ -203,6 +227,9 @@ def _descend(
         new_x, new_y = center_x + a * half_x, center_y + b * half_y
         at_edge = (np.abs(a) == 1) & (new_x > low + 1e-9) & (new_x < high - 1e-9)
         at_edge |= (np.abs(b) == 1) & (new_y > 1e-9) & (new_y < deepest - 1e-9)
+        now = np.where(taken, predicted, values.min(axis=1))
+        at_edge &= now < lowest  # else the walk has come to an end, if only in a plain
+        lowest = np.minimum(now, lowest)
         active = size >= _SMALLEST
         x, y = np.where(active, new_x, x), np.where(active, new_y, y)
         shrink = np.where(taken, 0.2, np.where(at_edge, 1.0, 0.5))

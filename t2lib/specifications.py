@@ -9,13 +9,14 @@ from __future__ import annotations
 import itertools
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
-import joblib
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from t2lib import parallel
 from t2lib.allocate import frontier
 from t2lib.fit import Fit, fit_additive, fit_chinchilla
 from t2lib.fit_beta import fit_beta_consistent, fit_beta_regression
@@ -129,9 +130,8 @@ def specifications(
         for values in itertools.product(*options.values())
         if _makes_sense(specification := dict(zip(options, values, strict=True)), options)
     ]
-    results = joblib.Parallel(n_jobs=n_jobs)(
-        joblib.delayed(_one)(cuts.take(c), c, float(train_flops), budgets) for c in chosen
-    )
+    calls = (partial(_one, cuts.take(c), c, float(train_flops), budgets) for c in chosen)
+    results = parallel.run(calls, n_jobs=n_jobs)
     found = pd.DataFrame([row for rows in results for row in rows])
     bad = found["failed"] != ""
     if bad.all():

@@ -127,9 +127,11 @@ def _parquet_chunks(path: Path) -> Iterator[pd.DataFrame]:
 
     row = 1
     try:
+        known = [*WORDS, *NUMBERS]
+        names = [name for name in pyarrow.parquet.read_schema(path).names if name in known]
+        words = [name for name in names if name in WORDS]
         # Millions of rows share a few names: kept as a dictionary they cost next to nothing.
-        with pyarrow.parquet.ParquetFile(path, read_dictionary=list(WORDS)) as file:
-            names = [name for name in file.schema_arrow.names if name in WORDS + NUMBERS]
+        with pyarrow.parquet.ParquetFile(path, read_dictionary=words) as file:
             for batch in file.iter_batches(batch_size=_CHUNK, columns=names):
                 table = batch.to_pandas()
                 table.index = range(row, row + len(table))

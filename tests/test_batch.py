@@ -5,8 +5,6 @@ import pandas as pd
 import pytest
 
 import t2lib as t2
-from t2lib.huber import fit_huber_logs
-from t2lib.projection import fit_power_sum, fit_power_sums
 
 LAW = t2.Chinchilla(E=1.7, A=400.0, B=2000.0, alpha=0.35, beta=0.37)
 ADDITIVE = t2.AdditiveLaw(E=0.5, A=400.0, B=2000.0, alpha=0.35, beta=0.37, G=1.5, gamma=0.35)
@@ -93,36 +91,3 @@ def test_bad_rows_stop_the_bootstrap_at_once(bad):
     table.loc[4, "loss"] = bad
     with pytest.raises(ValueError, match=r"loss\[4\] is .*must be positive and finite"):
         t2.bootstrap(t2.ChinchillaRefit(), table, n=3, seed=0, by="row")
-
-
-def test_weights_of_zero_leave_rows_out():
-    """Weightings equal fits to the rows that they keep."""
-    table = curves(np.random.default_rng(2))
-    xs = [table[c].to_numpy() for c in ("n_params", "n_tokens", "k")]
-    y = table["neg_log_pass"].to_numpy()
-    weights = np.random.default_rng(0).integers(0, 3, (4, len(y))).astype(float)
-    for found, w in zip(fit_power_sums(xs, y, weights), weights, strict=True):
-        kept = w > 0
-        alone = fit_power_sum([x[kept] for x in xs], y[kept], w[kept])
-        assert found.objective == pytest.approx(alone.objective, rel=1e-12)
-        np.testing.assert_allclose(found.exponents, alone.exponents, rtol=1e-6)
-
-
-def test_huber_ends_at_a_stationary_point_below_its_starts():
-    """No start of scipy's own search goes lower."""
-    from scipy import optimize, special
-
-    table = runs(np.random.default_rng(3))
-    N, D, loss = (table[c].to_numpy() for c in ("n_params", "n_tokens", "loss"))
-    (found,), (value,) = fit_huber_logs(N, D, loss, np.ones((1, len(N))), 1e-3)
-
-    def objective(v):
-        model = np.exp(v[0]) + np.exp(v[1] - v[3] * np.log(N)) + np.exp(v[2] - v[4] * np.log(D))
-        return special.huber(1e-3, np.log(model) - np.log(loss)).sum()
-
-    rng = np.random.default_rng(0)
-    for _ in range(10):
-        start = [*np.log(found[:3]), *found[3:]] + 0.3 * rng.standard_normal(5)
-        other = optimize.minimize(objective, start, method="L-BFGS-B")
-        assert value <= other.fun * (1 + 1e-9)
-    assert value == pytest.approx(objective([*np.log(found[:3]), *found[3:]]), rel=1e-9)

@@ -119,7 +119,7 @@ def test_two_first_order_conditions():
     assert free.fun == pytest.approx(plan.metric, rel=1e-13)
 
 
-@settings(max_examples=60)
+@settings(max_examples=30)
 @given(additives, st.floats(1e17, 1e26), st.floats(0, 12), costs)
 def test_any_additive_law_against_the_grid(law, total, log_queries, cost):
     queries = 10**log_queries
@@ -135,7 +135,7 @@ def test_any_additive_law_against_the_grid(law, total, log_queries, cost):
     assert plan.N >= 1 and plan.D >= 1 and plan.k >= 1
 
 
-@settings(max_examples=40)
+@settings(max_examples=20)
 @given(
     st.sampled_from(LAWS),
     st.floats(1e18, 1e25),

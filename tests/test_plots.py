@@ -131,9 +131,6 @@ def test_errors_by_ratio_draw_a_line_a_model():
     assert list(small.get_xdata()) == [200]
     assert (list(large.get_xdata()), list(large.get_ydata())) == ([20, 40], [0.1, 0.2])
     assert list(cut.get_xdata()) == [100, 100] and labelled(ax)
-    figure = t2.plots.frontier_panels({"ours": table})
-    assert all(labelled(ax) for ax in figure.axes)
-    np.testing.assert_allclose(figure.axes[0].lines[0].get_ydata(), table["N"])
 
 
 def test_specification_curve_is_in_order_and_marks_every_choice():

@@ -1,0 +1,238 @@
+"""The reverse question: the least that reaches a target.
+
+The best metric that a budget buys gets better with the budget. So the least budget is one root:
+:func:`t2lib.allocate` is asked until its answer is the target.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy import optimize, special
+
+from t2lib.allocate import Allocation, Range, allocate, range_of
+from t2lib.cost import CostModel
+from t2lib.datawall import DataWall
+from t2lib.objective import Metric, Objective
+
+# What no budget up to here (FLOPs) reaches is called out of reach. All compute that was ever
+# bought is below 1e30.
+CEILING = 1e60
+
+
+def cheapest(
+    law: Any,
+    *,
+    target: float,
+    queries: float | None = None,
+    inference_flops: float | None = None,
+    train_flops: float | None = None,
+    cost: Any = None,
+    metric: Metric | None = None,
+    whole_k: bool = False,
+    n_range: Range | None = None,
+    max_k: float | None = None,
+    unique_tokens: float | DataWall | None = None,
+    verifier: float = 1.0,
+    fitted: pd.DataFrame | Mapping[str, tuple[float, float]] | None = None,
+) -> Allocation:
+    """Find the cheapest (N, D, k) that reaches a target.
+
+    What is least depends on what is given besides the target:
+
+    * ``queries``: the FLOPs of training and all queries together;
+    * ``inference_flops``: the training FLOPs, with that budget for each query;
+    * ``train_flops``: the FLOPs of one query, with that budget for training;
+    * nothing: the training FLOPs of a model that is sampled once.
+
+    Parameters
+    ----------
+    law, cost, metric, whole_k, n_range, max_k, unique_tokens, verifier, fitted
+        As in :func:`~t2lib.allocate.allocate`.
+    target : float
+        Value of the metric to reach: pass@k between 0 and 1, -log pass@k or loss in nats.
+    queries, inference_flops, train_flops : float, optional
+        At most one of them.
+
+    Returns
+    -------
+    Allocation
+        The plan, with the least budget in its place (``total_flops``, ``train_flops`` or
+        ``inference_flops``). Its metric is the target to about 1e-12; better than the target only
+        where the smallest model allowed, one token and one sample are enough.
+
+    Raises
+    ------
+    ValueError
+        As ``allocate``, or where the target is no value of the metric or out of reach: the message
+        tells the best that can be had and which constraint is in the way, or the law's floor.
+
+    References
+    ----------
+    Sardana et al. (2024), arXiv:2401.00448, section 2, for a loss, one sample and no shared cache.
+
+    Examples
+    --------
+    >>> from t2lib.laws import Chinchilla
+    >>> law = Chinchilla(E=1.69, A=406.4, B=410.7, alpha=0.34, beta=0.28)
+    >>> chat = CostModel(prompt_tokens=500, answer_tokens=500, shared_cache=False)
+    >>> plan = cheapest(law, target=2.0, queries=1e10, cost=chat)
+    >>> f"{plan.N:.3g} parameters, {plan.D:.3g} tokens, {plan.total_flops:.3g} FLOPs"
+    '1.12e+10 parameters, 2.66e+12 tokens, 4.03e+23 FLOPs'
+    """
+    limits: dict[str, Any] = {
+        "queries": queries,
+        "inference_flops": inference_flops,
+        "train_flops": train_flops,
+        "n_range": n_range,
+        "max_k": max_k,
+        "unique_tokens": unique_tokens,
+        "verifier": verifier,
+    }
+    if sum(limits[name] is not None for name in ("queries", "inference_flops", "train_flops")) > 1:
+        raise ValueError("give at most one of queries, inference_flops and train_flops")
+    settings = {"cost": cost, "metric": metric, "whole_k": whole_k, "fitted": fitted}
+    objective = Objective.of(law, metric, verifier, unique_tokens)
+    _check_target(target, objective)
+    question = _Question(law, objective, float(target), limits, settings)
+    return question.answer()
+
+
+class _Question:
+    """One call of :func:`cheapest`: the shortfall at a budget, and the budget where it is 0."""
+
+    def __init__(
+        self,
+        law: Any,
+        objective: Objective,
+        target: float,
+        limits: Mapping[str, Any],
+        settings: Mapping[str, Any],
+    ) -> None:
+        self.law, self.objective, self.target = law, objective, target
+        self.limits, self.settings = limits, settings
+        self._missing: dict[float, float] = {}
+        self.sought = "train_flops"
+        if limits["queries"] is not None:
+            self.sought = "total_flops"
+        elif limits["train_flops"] is not None:
+            self.sought = "inference_flops"
+
+    def plan(self, flops: float, **other: Any) -> Allocation:
+        """Return the best plan for a budget, with other limits than those given on request."""
+        return allocate(self.law, **{**self.settings, **self.limits, **other, self.sought: flops})
+
+    def reached(self, plan: Allocation) -> bool:
+        """Whether a plan is at least as good as the target."""
+        return self.objective.sign * (plan.metric - self.target) <= 0
+
+    def least(self) -> float:
+        """FLOPs of the smallest model, one token and one sample: the least budget there is."""
+        model = CostModel() if self.settings["cost"] is None else self.settings["cost"]
+        smallest, _ = range_of(self.limits["n_range"])
+        train, query = model.train_flops(smallest, 1.0), model.query_flops(smallest, 1.0)
+        if self.sought == "total_flops":
+            train = train + self.limits["queries"] * query
+        return float(query if self.sought == "inference_flops" else train)
+
+    def answer(self) -> Allocation:
+        """Return the plan of least budget."""
+        least = self.least()
+        short, enough = self._bracket(np.log(least))
+        if short == enough:
+            if self._miss(short) > 0:
+                raise ValueError(self.why_not())
+            return self.plan(least)
+        root = optimize.brentq(self._miss, short, enough, xtol=1e-13, rtol=1e-15)
+        return self.plan(float(np.exp(root)))
+
+    def _miss(self, log_flops: float) -> float:
+        """How much is missing, positive before the target; nearly a straight line."""
+        if log_flops not in self._missing:
+            plan = self.plan(float(np.exp(log_flops)))
+            gap = self._scale(self.target) - self._scale(plan.metric)
+            # On a plateau at the target the least budget is its near end: 0 counts as reached.
+            tiny = np.finfo(float).tiny
+            self._missing[log_flops] = min(gap, -tiny) if self.reached(plan) else max(gap, tiny)
+        return self._missing[log_flops]
+
+    def _scale(self, metric: float) -> float:
+        """A scale of the metric that grows as it gets better, about linear in log FLOPs."""
+        if self.objective.name == "pass_at_k":
+            return float(special.logit(np.clip(metric, 1e-300, 1 - 1e-16)))
+        return -float(np.log(max(metric, 1e-300)))
+
+    def _bracket(self, least: float) -> tuple[float, float]:
+        """Logarithms of a budget that misses the target and one that reaches it.
+
+        They are the same where the least budget reaches it, or the largest does not.
+        """
+        most, step = np.log(CEILING), np.log(1e3)
+        start = float(np.clip(np.log(1e21), least, most))
+        outward, end = (1.0, most) if self._miss(start) > 0 else (-1.0, least)
+        while start != end:
+            next_one = outward * min(outward * (start + outward * step), outward * end)
+            if self._miss(next_one) * outward <= 0:
+                return min(start, next_one), max(start, next_one)
+            start, step = next_one, 2 * step
+        return end, end
+
+    def why_not(self) -> str:
+        """Say what is in the way of the target."""
+        name = self.objective.name
+        limit = self.plan(CEILING).metric
+        message = (
+            f"{name} {self.target:g} is out of reach: "
+            f"no {self.sought} up to {CEILING:g} gives better than {limit:.6g}"
+        )
+        helpful = []
+        for words, without in self._constraints():
+            plan = self.plan(CEILING, **without)
+            if self.reached(plan):
+                helpful.append(f"{words} (without it: {plan.metric:.6g})")
+        if helpful:
+            return f"{message}, because of {' or '.join(helpful)}"
+        together = {
+            key: value for _, without in self._constraints() for key, value in without.items()
+        }
+        if together and self.reached(self.plan(CEILING, **together)):
+            every = " and ".join(words for words, _ in self._constraints())
+            return f"{message}, because of {every} together"
+        floor = self._floor()
+        if floor is not None and floor >= self.target:
+            return f"{message}; the law's floor is E = {floor:.6g}"
+        return f"{message}; the law itself goes no further"
+
+    def _constraints(self) -> list[tuple[str, dict[str, Any]]]:
+        """Each constraint in words, and the limits without it."""
+        given = self.limits
+        smallest, largest = range_of(given["n_range"])
+        found: list[tuple[str, dict[str, Any]]] = []
+        if np.isfinite(largest):
+            found.append((f"the largest N {largest:g}", {"n_range": (smallest, None)}))
+        if given["max_k"] is not None:
+            found.append((f"max_k {given['max_k']:g}", {"max_k": None}))
+        if given["unique_tokens"] is not None:
+            found.append(("unique_tokens", {"unique_tokens": None}))
+        if given["verifier"] < 1:
+            found.append((f"verifier {given['verifier']:g}", {"verifier": 1.0}))
+        for name in ("inference_flops", "train_flops"):
+            if given[name] is not None:
+                found.append((f"{name} {given[name]:g}", {name: CEILING}))
+        return found
+
+    def _floor(self) -> float | None:
+        """Constant of the law's loss, where the metric cannot fall below it."""
+        if self.objective.name == "pass_at_k":
+            return None
+        return getattr(self.law, "E", None)
+
+
+def _check_target(target: float, objective: Objective) -> None:
+    share = objective.name == "pass_at_k"
+    if not (0 < target < (1 if share else np.inf)):
+        rule = "between 0 and 1" if share else "positive and finite"
+        raise ValueError(f"target is {target:g}: {objective.name} must be {rule}")
