@@ -115,11 +115,7 @@ class _Question:
         self.law, self.objective, self.target = law, objective, target
         self.limits, self.settings = limits, settings
         self._missing: dict[float, float] = {}
-        self.sought = "train_flops"
-        if limits["queries"] is not None:
-            self.sought = "total_flops"
-        elif limits["train_flops"] is not None:
-            self.sought = "inference_flops"
+        self.sought = sought_budget(limits)
 
     def plan(self, flops: float, **other: Any) -> Allocation:
         """Return the best plan for a budget, with other limits than those given on request."""
@@ -229,6 +225,13 @@ class _Question:
         if self.objective.name == "pass_at_k":
             return None
         return getattr(self.law, "E", None)
+
+
+def sought_budget(limits: Mapping[str, Any]) -> str:
+    """Name of the budget that is least: "total_flops", "inference_flops" or "train_flops"."""
+    if limits.get("queries") is not None:
+        return "total_flops"
+    return "train_flops" if limits.get("train_flops") is None else "inference_flops"
 
 
 def _check_target(target: float, objective: Objective) -> None:
