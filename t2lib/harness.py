@@ -327,7 +327,7 @@ def _requests(row: dict[str, Any], fail: Fail) -> list[tuple[Any, Any, float]]:
     if not isinstance(responses, list) or not responses:
         fail("resps", "missing" if responses is None else "not a list of responses")
     firsts = [one[0] if isinstance(one, list) and one else one for one in responses]
-    if isinstance(firsts[0], str):
+    if isinstance(firsts[0], str) or firsts[0] == []:
         return []
     arguments = _arguments(row)
     if len(arguments) != len(firsts) or any(len(pair) < 2 for pair in arguments):

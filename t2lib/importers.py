@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import stat
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -87,8 +88,8 @@ def read_results(
           the whole right answer in nats, not per token. A table may lack ``suite``, and both
           ``n_params`` and ``n_tokens`` where ``runs`` has its ``model``.
 
-        In a folder, other files and hidden ones are passed over; symbolic links that lead out of
-        it are refused.
+        In a folder, other files and hidden ones are passed over, and so are symbolic links within
+        it; links that lead out of it are refused.
     runs : path or mapping, optional
         Run names with N and D (see :func:`t2lib.runs.read_runs`); by default ``runs.yml``,
         ``runs.yaml`` or ``runs.csv`` in a folder given. A log's run is named by its folder: the
@@ -225,13 +226,21 @@ def _walk(root: Path, bad: _Bad) -> Iterator[Path]:
             if name.startswith("."):
                 continue
             is_ours = path.suffix in KINDS and name not in RUNS_FILES
-            if path.is_symlink() and not path.resolve().is_relative_to(inside):
-                if is_ours or path.is_dir():
+            if path.is_symlink():
+                # One that stays inside leads to what is read in its own place.
+                if not _stays(path, inside) and (is_ours or path.is_dir()):
                     bad.add(f"{path}: a symbolic link that leads out of {root}")
             elif is_ours and (problem := _unreadable(path)):
                 bad.add(problem)
             elif is_ours:
                 yield path
+
+
+def _stays(link: Path, folder: Path) -> bool:
+    try:
+        return link.resolve().is_relative_to(folder)
+    except (OSError, RuntimeError):  # a circle of links leads nowhere
+        return True
 
 
 def _unreadable(path: Path) -> str:
@@ -386,7 +395,9 @@ def _read_table(
     groups: dict[tuple[Any, ...], list[pd.DataFrame]] = {}
     for chunk in chunks(path):
         schema = schema or _schema_of(chunk, path)
-        checked = validate(_completed(chunk, path, runs, suite), schema, str(path))
+        with warnings.catch_warnings():  # pandera's own, while it collects what is wrong
+            warnings.simplefilter("ignore", FutureWarning)
+            checked = validate(_completed(chunk, path, runs, suite), schema, str(path))
         if schema == "curves":
             curves.append(checked[_CURVE])
             continue

@@ -31,6 +31,9 @@ NUMBERS = (
 )
 LONGEST_JSON = 64 * 2**20  # bytes of a line; thousands of long responses stay far below
 LONGEST_CSV = 2**24  # bytes of a line, and of a block: the reader needs a line to fit into a block
+_KINDS_OF_VALUE = dict.fromkeys(NUMBERS, (int | float | None, "a number")) | dict.fromkeys(
+    WORDS, (str | int | float | None, "a name")
+)
 _CHUNK = 2**17  # rows in memory at once
 
 
@@ -108,17 +111,12 @@ def _jsonl_chunks(path: Path) -> Iterator[pd.DataFrame]:
                 name = clip(min(row.keys() ^ columns.keys()))
                 raise DataError(f"{path}: row {number}, column {name}: not the columns of row 1")
             for name, value in row.items():
-                if isinstance(value, str) != (name in WORDS) and name in WORDS + NUMBERS:
-                    _refuse_kind(f"{path}: row {number}, column {name}", value, name)
+                kinds = _KINDS_OF_VALUE.get(name)
+                if kinds and (not isinstance(value, kinds[0]) or value is True or value is False):
+                    where = f"{path}: row {number}, column {name}"
+                    raise DataError(f"{where}: {clip(repr(value))} is not {kinds[1]}")
         numbers = [number for number, _ in rows]
         yield pd.DataFrame([row for _, row in rows], columns=list(columns), index=numbers)
-
-
-def _refuse_kind(where: str, value: Any, name: str) -> None:
-    """Refuse text for a number, and a list or an object for either; a number may be a name."""
-    if isinstance(value, str) or not isinstance(value, int | float | None):
-        what = "text" if name in WORDS else "a number"
-        raise DataError(f"{where}: {clip(repr(value))} is not {what}")
 
 
 def _parquet_chunks(path: Path) -> Iterator[pd.DataFrame]:
@@ -127,11 +125,15 @@ def _parquet_chunks(path: Path) -> Iterator[pd.DataFrame]:
 
     row = 1
     try:
-        known = [*WORDS, *NUMBERS]
-        names = [name for name in pyarrow.parquet.read_schema(path).names if name in known]
-        words = [name for name in names if name in WORDS]
+        schema = pyarrow.parquet.read_schema(path)
+        names = [name for name in (*WORDS, *NUMBERS) if name in schema.names]
+        for name in names:
+            _require_kind(path, name, schema)
         # Millions of rows share a few names: kept as a dictionary they cost next to nothing.
-        with pyarrow.parquet.ParquetFile(path, read_dictionary=words) as file:
+        words = [name for name in WORDS if name in names]
+        with pyarrow.parquet.ParquetFile(
+            path, read_dictionary=words, page_checksum_verification=True
+        ) as file:
             for batch in file.iter_batches(batch_size=_CHUNK, columns=names):
                 table = batch.to_pandas()
                 table.index = range(row, row + len(table))
@@ -139,6 +141,22 @@ def _parquet_chunks(path: Path) -> Iterator[pd.DataFrame]:
                 yield table
     except (pyarrow.ArrowException, OSError) as error:
         raise DataError(f"{path}: not a Parquet table: {clip(str(error), 200)}") from None
+
+
+def _require_kind(path: Path, name: str, schema: Any) -> None:
+    """Refuse a column whose type is no number, or no name; a number may be a name."""
+    from pyarrow import types
+
+    if schema.names.count(name) > 1:
+        raise DataError(f"{path}: column {name}: there twice")
+    kind = schema.field(name).type
+    kind = kind.value_type if types.is_dictionary(kind) else kind
+    fits = [types.is_integer, types.is_floating, types.is_null]
+    if name in WORDS:
+        fits += [types.is_string, types.is_large_string]
+    wanted = "names" if name in WORDS else "numbers"
+    if not any(fit(kind) for fit in fits):
+        raise DataError(f"{path}: column {name}: holds {clip(str(kind))}, not {wanted}")
 
 
 def _csv_chunks(path: Path) -> Iterator[pd.DataFrame]:
