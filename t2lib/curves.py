@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 BIN_WIDTH = 0.125  # of log p in the histograms, nats
 # Rows that wait in memory until they are written.
-ROW_GROUP = 2**20
+ROW_GROUP = 2**17
 GEMSTONES_K = 2 ** np.arange(17)
 _CHECKPOINT = ["suite", "model", "task", "n_params", "n_tokens"]
 
@@ -334,8 +334,8 @@ class _Writer:
         return self
 
     def __exit__(self, failure: type[BaseException] | None, *_: object) -> None:
-        if failure is None:
-            self.flush()
+        if failure is None and self.waiting:
+            self.write(ROW_GROUP)
         if self.file is not None:
             self.file.close()
 
@@ -343,20 +343,18 @@ class _Writer:
         """Put rows at the end."""
         small = [name for name in ("k", "n_questions") if name in table.columns]
         self.waiting.append(table.astype(dict.fromkeys(small, "int32")))
-        if sum(map(len, self.waiting)) >= ROW_GROUP:
-            self.flush()
+        while sum(map(len, self.waiting)) > ROW_GROUP:
+            self.write(ROW_GROUP)
 
-    def flush(self) -> None:
-        """Write what is waiting as one row group."""
-        if not self.waiting:
-            return
+    def write(self, n_rows: int) -> None:
+        """Write the first of the waiting rows as one row group, the same whatever came together."""
         import pandas as pd
         import pyarrow
         import pyarrow.parquet
 
         table = pd.concat(self.waiting, ignore_index=True)
-        self.waiting = []
-        rows = pyarrow.Table.from_pandas(table, preserve_index=False)
+        self.waiting = [table.iloc[n_rows:]]
+        rows = pyarrow.Table.from_pandas(table.iloc[:n_rows], preserve_index=False)
         self.file = self.file or pyarrow.parquet.ParquetWriter(
             self.path, rows.schema, **_encoding(table)
         )

@@ -7,11 +7,14 @@ cluster needs nothing but the same versions of Python and t2lib: data travel wit
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import logging
 import os
+import re
 import threading
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import CancelledError, ThreadPoolExecutor
 from functools import cache
 from typing import Any, TypeVar
 
@@ -22,7 +25,7 @@ T = TypeVar("T")
 # A scheduler on the same network answers within milliseconds; a wrong address must not hold up.
 CONNECT_SECONDS = 5
 # A cluster may lose its last worker and start another. After this long without any it is lost.
-WORKERLESS_SECONDS = 20
+WORKERLESS_SECONDS = 60
 
 
 class ClusterError(OSError):
@@ -102,14 +105,16 @@ def scheduler() -> Iterator[None]:
     Raises
     ------
     ClusterError
-        Where no scheduler answers at that address within seconds, or ``distributed`` is not
-        installed.
+        Where that is no address, no scheduler answers there within seconds, or ``distributed`` is
+        not installed.
     """
     address = os.environ.get("T2LIB_SCHEDULER", "").strip()
     if not address:
         yield
         return
     named = f"T2LIB_SCHEDULER={address}"
+    if not re.fullmatch(r"[a-z]+://.+:\d+", address):
+        raise ClusterError(f"{named}: want an address such as tcp://127.0.0.1:8786")
     try:
         import distributed
     except ImportError:
@@ -117,11 +122,19 @@ def scheduler() -> Iterator[None]:
     # Dask logs every lost connection with its traceback; what matters is raised as one line.
     for name in ("distributed", "distributed.client", "distributed.comm", "asyncio"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
+
+    async def handshake() -> None:
+        # Dask's own time limit ends where something listens there that says nothing.
+        connecting = distributed.comm.connect(address, timeout=CONNECT_SECONDS)
+        await (await asyncio.wait_for(connecting, CONNECT_SECONDS)).close()
+
     try:
+        with ThreadPoolExecutor(1) as apart:  # a notebook has an event loop in this thread
+            apart.submit(asyncio.run, handshake()).result()
         client = distributed.Client(address, timeout=CONNECT_SECONDS, set_as_default=False)
-    except (OSError, ValueError, TypeError) as error:  # TimeoutError is an OSError
-        wrong = "no Dask scheduler answers there" if isinstance(error, OSError) else "no address"
-        raise ClusterError(f"{named}: {wrong} ({_first_line(error)})") from None
+    except (OSError, ValueError) as error:  # TimeoutError is an OSError
+        reason = _first_line(error)
+        raise ClusterError(f"{named}: no Dask scheduler answers there ({reason})") from None
     with client, joblib.parallel_config("dask", client=client):
         yield
 
@@ -134,7 +147,8 @@ def _first_line(error: BaseException) -> str:
 def _watched(dask_backend: Any) -> Any:
     """joblib's Dask backend, that also tells when a task or the last worker is lost.
 
-    joblib never hears of a task that Dask gave up, and waits for it for ever.
+    joblib never hears of a task that Dask gave up, and waits for it for ever. And after an error
+    or Ctrl-C it leaves the tasks that were sent to the workers, which would go on with them.
     """
 
     class Watched(dask_backend):
@@ -156,6 +170,12 @@ def _watched(dask_backend: Any) -> Any:
             self.over.set()
             super().stop_call()
 
+        def abort_everything(self, ensure_ready: bool = True) -> None:
+            sent = list(getattr(self, "_results", ()))  # what joblib has not had an answer to
+            super().abort_everything(ensure_ready)
+            with contextlib.suppress(Exception):  # the scheduler may be what was lost
+                self.client.cancel(sent, force=True)
+
         def submit(self, func: Any, callback: Callable[[Any], None]) -> Any:
             future = super().submit(func, callback)
             self.pending[future] = callback
@@ -171,7 +191,7 @@ def _watched(dask_backend: Any) -> Any:
         def retrieve_result_callback(self, out: Any) -> Any:
             if isinstance(out, ClusterError):
                 raise out
-            if isinstance(out, BaseException):  # Dask cancelled the task: its scheduler is gone
+            if isinstance(out, CancelledError):  # by Dask, whose scheduler is gone
                 raise ClusterError(f"the cluster was lost: {type(out).__name__}")
             return super().retrieve_result_callback(out)
 
