@@ -133,7 +133,8 @@ def _numbers(study: Study, params: pd.DataFrame) -> pd.DataFrame:
     for values in params.to_dict("records"):
         law = law_of(study.law, values)
         try:
-            rows.append({name: float(f(law)) for name, f in study.quantities.items()})
+            with np.errstate(over="ignore"):  # an extreme refit has extreme numbers
+                rows.append({name: float(f(law)) for name, f in study.quantities.items()})
         except ValueError:
             continue
     return pd.DataFrame(rows)

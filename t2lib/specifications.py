@@ -130,12 +130,14 @@ def specifications(
         for values in itertools.product(*options.values())
         if _makes_sense(specification := dict(zip(options, values, strict=True)), options)
     ]
+    by_tasks = [[i for i, c in enumerate(chosen) if c["tasks"] == label] for label in cuts.tasks]
     calls = (
-        partial(_some, [(c, cuts.take(c)) for c in alike], float(train_flops), budgets)
-        for _, alike in itertools.groupby(chosen, key=lambda c: (c["law"], c["tasks"]))
+        partial(_some, [(chosen[i], cuts.take(chosen[i])) for i in alike], train_flops, budgets)
+        for alike in by_tasks
     )
-    results = parallel.run(calls, n_jobs=n_jobs)
-    found = pd.DataFrame([row for rows in results for row in rows])
+    results = list(itertools.chain(*parallel.run(calls, n_jobs=n_jobs)))
+    order = np.argsort(np.concatenate(by_tasks), kind="stable")
+    found = pd.DataFrame([row for i in order for row in results[i]])
     bad = found["failed"] != ""
     if bad.all():
         raise RuntimeError(f"all {len(chosen)} specifications failed: {found['failed'].iloc[0]}")
@@ -381,36 +383,31 @@ _FITS: dict[str, Callable[[pd.DataFrame, Any, Fit, Any], Fit]] = {
 
 def _some(
     alike: list[tuple[dict[str, Any], pd.DataFrame]], train: float, budgets: list[float | None]
-) -> list[dict[str, Any]]:
-    """Specifications of one law and set of tasks; the first fit is the start of the others."""
-    found: list[dict[str, Any]] = []
-    start = None
+) -> list[list[dict[str, Any]]]:
+    """Specifications of one set of tasks: numbers of each, a dict for each inference budget.
+
+    They share work: Chinchilla's law is the first stage of several, and a Beta law's first fit is
+    the start of its others.
+    """
+    firsts: dict[tuple[Any, ...], Fit] = {}
+    starts: dict[str, Any] = {}
+    found = []
     for choice, rows in alike:
-        numbers, law = _one(rows, choice, train, budgets, start)
-        found += numbers
-        start = start or law
+        here: list[float | None] = [None] if choice["law"] == "Chinchilla" else budgets
+        base = choice | {"n_rows": len(rows), "at_bounds": "", "failed": ""}
+        key = tuple(value for name, value in choice.items() if name not in ("law", "k"))
+        try:
+            if key not in firsts:
+                with np.errstate(over="ignore", invalid="ignore"):  # wild trial steps of a search
+                    firsts[key] = _chinchilla(rows, choice)
+            first = firsts[key]
+            fit = _FITS[choice["law"]](rows, choice, first, starts.get(choice["law"]))
+            starts.setdefault(choice["law"], fit.law)
+            base["at_bounds"] = "; ".join(dict.fromkeys([*first.at_bounds, *fit.at_bounds]))
+            found.append(_read_frontier(base, rows, first, fit, train, here))
+        except Exception as error:  # whatever a fit may raise: it is counted and reported
+            found.append([_failed(base, budget, error) for budget in here])
     return found
-
-
-def _one(
-    rows: pd.DataFrame,
-    choice: dict[str, Any],
-    train: float,
-    budgets: list[float | None],
-    start: Any,
-) -> tuple[list[dict[str, Any]], Any]:
-    """Numbers of one specification, a dict for each inference budget, and its law."""
-    if choice["law"] == "Chinchilla":
-        budgets = [None]
-    base = choice | {"n_rows": len(rows), "at_bounds": "", "failed": ""}
-    try:
-        with np.errstate(over="ignore", invalid="ignore"):  # in wild trial steps of a search
-            first = _chinchilla(rows, choice)
-        fit = _FITS[choice["law"]](rows, choice, first, start)
-    except Exception as error:  # whatever a fit may raise: it is counted and reported
-        return [_failed(base, budget, error) for budget in budgets], None
-    base["at_bounds"] = "; ".join(dict.fromkeys([*first.at_bounds, *fit.at_bounds]))
-    return [_read_frontier(base, rows, first, fit, train, budget) for budget in budgets], fit.law
 
 
 def _failed(base: dict[str, Any], budget: float | None, error: Exception) -> dict[str, Any]:
@@ -425,35 +422,38 @@ def _read_frontier(
     first: Fit,
     fit: Fit,
     train: float,
-    budget: float | None,
-) -> dict[str, Any]:
-    try:
-        plan = frontier(fit.law, train_flops=[train, 2 * train], inference_flops=budget)
-        N, D, samples = (float(plan[name].iloc[0]) for name in ("N", "D", "k"))
-        exponent = float(np.log2(plan["N"].iloc[1] / plan["N"].iloc[0]))
-    except ValueError as error:
-        return _failed(base, budget, error)
+    budgets: list[float | None],
+) -> list[dict[str, Any]]:
+    inference = None if budgets[0] is None else np.array(budgets, dtype=float)[:, None]
+    plans = frontier(fit.law, train_flops=[[train, 2 * train]], inference_flops=inference)
     try:
         usual = float(first.law.tokens_per_parameter(train))
     except ValueError:  # a term has vanished: nothing to compare with
         usual = np.nan
     law = getattr(fit.law, "chinchilla", fit.law)
-    ranges = [(N, rows["n_params"]), (D, rows["n_tokens"])]
-    if base["law"] != "Chinchilla":
-        ranges.append((samples, rows["k"]))
-    return base | {
-        "inference_flops": _no_budget(budget),
-        "N": N,
-        "D": D,
-        "samples": samples,
-        "tokens_per_parameter": D / N,
-        "over_chinchilla": D / N / usual,
-        "size_exponent": exponent,
-        "alpha": law.alpha,
-        "beta": law.beta,
-        "at_bounds": "; ".join(filter(None, [base["at_bounds"], plan["at_bounds"].iloc[0]])),
-        "inside": all(x.min() * 0.999 <= value <= x.max() * 1.001 for value, x in ranges),
-    }
+    found = []
+    for i, budget in enumerate(budgets):
+        plan, doubled = plans.iloc[2 * i], plans.iloc[2 * i + 1]
+        ranges = [(plan["N"], rows["n_params"]), (plan["D"], rows["n_tokens"])]
+        if base["law"] != "Chinchilla":
+            ranges.append((plan["k"], rows["k"]))
+        found.append(
+            base
+            | {
+                "inference_flops": _no_budget(budget),
+                "N": plan["N"],
+                "D": plan["D"],
+                "samples": plan["k"],
+                "tokens_per_parameter": plan["tokens_per_parameter"],
+                "over_chinchilla": plan["tokens_per_parameter"] / usual,
+                "size_exponent": float(np.log2(doubled["N"] / plan["N"])),
+                "alpha": law.alpha,
+                "beta": law.beta,
+                "at_bounds": "; ".join(filter(None, [base["at_bounds"], plan["at_bounds"]])),
+                "inside": all(x.min() * 0.999 <= v <= x.max() * 1.001 for v, x in ranges),
+            }
+        )
+    return found
 
 
 def _no_budget(budget: float | None) -> float:
