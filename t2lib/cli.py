@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import signal
 import sys
 import tempfile
@@ -47,14 +46,13 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the command and return its exit code; errors are one line on stderr."""
     before = signal.signal(signal.SIGTERM, _as_interrupt)
     try:
-        return int(app(arguments, prog_name="t2", standalone_mode=False) or OK)
-    except KeyboardInterrupt:
-        return _fail("interrupted; nothing was written", INTERRUPTED)
+        code = int(app(arguments, prog_name="t2", standalone_mode=False) or OK)
+        # Typer turns a KeyboardInterrupt into this code, without a word.
+        return _fail("interrupted; nothing was written", code) if code == INTERRUPTED else code
+    except SystemExit:  # Typer's way out when the reader of stdout, such as head, has seen enough
+        return OK
     except MissingPieceError as error:
         return _fail(error, MISSING_PIECE)
-    except BrokenPipeError:  # the reader of stdout, such as head, has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return OK
     except (ValueError, OSError, RuntimeError, MemoryError) as error:
         return _fail(error or type(error).__name__, BAD_INPUT)
     except Exception as error:
@@ -203,6 +201,8 @@ def fit(
 
 def _targets(report: Path | None, numbers: str | None, force: bool) -> dict[str, Path | None]:
     """Where to write, checked before any work is done; None for the numbers is stdout."""
+    if report is not None:
+        _refuse_overwriting(report, force)
     if numbers == "-":
         target = None
     elif numbers is not None or report is None:
@@ -211,8 +211,8 @@ def _targets(report: Path | None, numbers: str | None, force: bool) -> dict[str,
         target = report.with_suffix(".json")
     if report is not None and target == report:
         raise DataError(f"{report}: the report and the numbers need two names")
-    for path in filter(None, (report, target)):
-        _refuse_overwriting(path, force)
+    if target is not None:
+        _refuse_overwriting(target, force)
     return {"report": report, "numbers": target}
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -46,7 +46,8 @@ SAMPLE_LAWS = ("InteractionLaw", "BetaRegressionLaw", "BetaConsistentLaw")
 METRICS = ("pass_at_k", "neg_log_pass", "mean_nll")
 # The bootstrap of the Beta laws sees at most this many of a model: neighbouring checkpoints say
 # nearly the same, and models are what is drawn.
-CHECKPOINTS_A_MODEL = 8
+CHECKPOINTS_A_MODEL = 6
+PLANNED_DRAWS = 20  # resamples whose plan is sought; a search costs as much as a fit
 _HELD_OUT = 0.25  # share of the checkpoints that the out-of-sample check holds out
 _FEWEST = 10  # checkpoints on the fitted side of that check
 
@@ -199,7 +200,7 @@ def fit_suite(
     tasks : sequence of str, optional
         Tasks to fit; all by default.
     n_bootstrap : int
-        Resamples of models; 0 for none. The Beta laws' see at most 8 checkpoints of a model.
+        Resamples of models; 0 for none. The Beta laws' see at most 6 checkpoints of a model.
     seed : int
         The same seed gives the same numbers, whatever ``n_jobs`` is.
     cut_off : float, optional
@@ -303,7 +304,7 @@ def _fit_task(
         laws[name]["plan"] = _plans(fits[name].law, train, inference, spans)
     if not fits:
         raise DataError(next(iter(laws.values()))["error"])
-    held_out = _out_of_sample(names, data, checkpoints, settings["cut_off"])
+    held_out = _out_of_sample(fits, data, checkpoints, settings["cut_off"])
     for name, fit in fits.items():
         laws[name]["errors"] = {"in": errors(fit.law, rows)} | held_out["errors"].pop(name, {})
         if settings["n_bootstrap"]:
@@ -410,7 +411,7 @@ def errors(law: Any, rows: pd.DataFrame) -> dict[str, float]:
 
 
 def _out_of_sample(
-    names: Iterable[str],
+    fits: dict[str, Fit],
     data: dict[str, pd.DataFrame],
     checkpoints: pd.DataFrame,
     cut_off: float | None,
@@ -428,9 +429,9 @@ def _out_of_sample(
             f"above: the check needs {_FEWEST} and 1"
         )
         return result
-    for name in names:
+    for name, whole in fits.items():
         try:
-            law = fit_law(name, below).law
+            law = fit_law(name, below, start=whole.law).law
         except ValueError as error:
             result["errors"][name] = {"out_error": str(error)}
             continue
@@ -442,7 +443,7 @@ def _out_of_sample(
 
 
 def thin(rows: pd.DataFrame) -> pd.DataFrame:
-    """Keep at most 8 checkpoints of each model, evenly spaced."""
+    """Keep at most 6 checkpoints of each model, evenly spaced."""
     keep = {}
     for model, tokens in rows.groupby("model")["n_tokens"]:
         values = np.unique(tokens)
@@ -494,7 +495,9 @@ def _uncertainty(
         raise KeyboardInterrupt
     rows = [dict(zip(draws.columns, row, strict=True)) for row in draws.to_numpy()]
     laws = [make_law(type(law).__name__, row) for row in rows]
-    found = parallel.run((partial(_plan_of_draw, one, *budgets) for one in laws), n_jobs=n_jobs)
+    found = parallel.run(
+        (partial(_plan_of_draw, one, *budgets) for one in laws[:PLANNED_DRAWS]), n_jobs=n_jobs
+    )
     plans = pd.DataFrame([plan for plan in found if plan])
     return {
         "failed": draws.attrs["failed"],

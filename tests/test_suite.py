@@ -14,7 +14,7 @@ LAWS = ["Chinchilla", "AdditiveLaw", "BetaRegressionLaw", "BetaConsistentLaw"]
 
 @pytest.fixture(scope="module")
 def suite():
-    return t2.fit_suite(curve_table(), n_bootstrap=20, seed=1)
+    return t2.fit_suite(curve_table(), n_bootstrap=12, seed=1)
 
 
 def test_every_law_is_fitted_to_every_task(suite):
@@ -43,7 +43,7 @@ def test_the_true_law_is_found_and_is_the_best(suite):
 def test_intervals_hold_the_estimate_and_mostly_the_truth(suite):
     fit = suite.task("maths")["laws"]["BetaConsistentLaw"]
     assert fit["failed"]["number"] == 0
-    assert len(suite.law_draws("maths", "BetaConsistentLaw")) == 20
+    assert len(suite.law_draws("maths", "BetaConsistentLaw")) == 12
     for name, (low, high) in fit["intervals"].items():
         assert low <= high, name
     low, high = fit["intervals"]["c1"]
@@ -101,7 +101,7 @@ def test_given_budgets_are_used():
 
 def test_processes_do_not_change_the_numbers():
     table = curve_table(["maths"])
-    one, two = (t2.fit_suite(table, n_bootstrap=4, n_jobs=n) for n in (1, 2))
+    one, two = (t2.fit_suite(table, n_bootstrap=2, n_jobs=n) for n in (1, 2))
     assert one.text() == two.text()
 
 
@@ -138,11 +138,11 @@ def test_counts_give_the_beta_laws(released, monkeypatch):
 def test_degenerate_resamples_are_counted():
     table = curve_table(["maths"])
     two = table[table["model"].isin(["m0", "m5"])]
-    suite = t2.fit_suite(two, n_bootstrap=30)
+    suite = t2.fit_suite(two, n_bootstrap=16)
     failed = suite.task("maths")["laws"]["Chinchilla"]["failed"]
-    assert 5 <= failed["number"] <= 25, "half of all draws of two models hold one model twice"
+    assert 2 <= failed["number"] <= 14, "half of all draws of two models hold one model twice"
     assert "N takes" in failed["first"] or "single" in failed["first"] or "N is" in failed["first"]
-    assert len(suite.law_draws("maths", "Chinchilla")) == 30 - failed["number"]
+    assert len(suite.law_draws("maths", "Chinchilla")) == 16 - failed["number"]
 
 
 def test_a_task_that_cannot_be_fitted_is_named_and_the_others_are_fitted():
@@ -150,14 +150,14 @@ def test_a_task_that_cannot_be_fitted_is_named_and_the_others_are_fitted():
     one_model = (table["task"] == "words") & (table["model"] != "m3")
     suite = t2.fit_suite(table[~one_model], n_bootstrap=0)
     assert suite.tasks == ["maths"]
-    assert "N" in suite.numbers["not_fitted"]["words"]
+    assert suite.numbers["not_fitted"]["words"] == "4 rows cannot fix 5 parameters"
 
 
 def test_nothing_to_fit_is_an_error():
     table = curve_table(["maths"])
-    with pytest.raises(t2.DataError, match="no law fits any task; maths: "):
+    with pytest.raises(t2.DataError, match=r"no law fits any task; maths: "):
         t2.fit_suite(table[table["model"] == "m0"])
-    with pytest.raises(t2.DataError, match="k of at most 256"):
+    with pytest.raises(t2.DataError, match=r"k of at most 256"):
         t2.fit_suite(table.assign(k=table["k"] * 1000))
     mixed = table.copy()
     mixed.loc[3, "mean_nll"] = np.nan
@@ -184,7 +184,7 @@ def test_settings_out_of_range_are_refused(options, message):
 def test_thinning_keeps_both_ends_of_every_model():
     rows = t2.load_curves("gemstones").query("task == 'arce' and k == 1")
     kept = thin(rows)
-    assert kept.groupby("model").size().eq(8).all()
+    assert kept.groupby("model").size().eq(6).all()
     ends = kept.groupby("model")["n_tokens"].agg(["min", "max"])
     assert ends.equals(rows.groupby("model")["n_tokens"].agg(["min", "max"]))
     few = curve_table(["maths"])
@@ -214,7 +214,7 @@ def test_a_damaged_file_is_one_line(suite, tmp_path, change, message):
 
 
 def test_laws_are_made_only_of_their_own_parameters():
-    with pytest.raises(t2.DataError, match="no law named 'os.system'"):
+    with pytest.raises(t2.DataError, match=r"no law named 'os\.system'"):
         make_law("os.system", {})
     with pytest.raises(t2.DataError):
         make_law("Chinchilla", {"E": 1, "A": 1, "B": 1, "alpha": 1, "beta": 1, "gamma": 1})

@@ -8,7 +8,7 @@ import pytest
 import t2lib as t2
 from t2lib.allocate import allocate
 from t2lib.cheapest import cheapest
-from t2lib.region import allocation_region, law_from_parameters
+from t2lib.recommendation import allocation_region, law_from_parameters
 
 HOFFMANN = t2.Chinchilla(E=1.69, A=406.4, B=410.7, alpha=0.34, beta=0.28)
 TASK = t2.Chinchilla(E=0.1, A=70.0, B=2e6, alpha=0.14, beta=0.63)
