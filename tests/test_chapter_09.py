@@ -87,9 +87,9 @@ READ = """
 """
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def visit(browser, address):  # noqa: F811
-    """Return the page in the browser, with the figure drawn."""
+    """Return the page in the browser, with the figure drawn; every test sets the whole form."""
     with Visit(browser, address + PAGE) as opened:
         opened.page.locator("#t2-live[data-ready]").wait_for()
         yield opened
@@ -108,7 +108,8 @@ def embedded(visit: Visit) -> dict[str, Any]:
 
 
 def set_form(visit: Visit, settings: dict[str, Any]) -> None:
-    visit.page.evaluate(SET, settings)
+    """Set what is given, and the rest as the page begins."""
+    visit.page.evaluate(SET, embedded(visit)["start"] | {"law": 0} | settings)
     visit.page.locator("#t2-live[data-ready]").wait_for()
 
 
@@ -167,6 +168,7 @@ def test_every_control_has_a_label_and_answers_to_keys(visit):
     controls = visit.page.locator("#t2-live :is(input, select)").all()
     assert len(controls) == 7
     assert all(control.evaluate(named) for control in controls)
+    set_form(visit, {})
     before = visit.page.evaluate(READ)["chosen C"]
     visit.page.get_by_label("Training compute C").focus()
     visit.page.keyboard.press("ArrowRight")
