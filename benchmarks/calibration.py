@@ -107,10 +107,10 @@ def noise_of(table: pd.DataFrame) -> t2.Noise:
     return t2.Noise(shared.model, shared.checkpoint, float(np.std(told[table["k"] > 1])))
 
 
-def beta_fit(function: Callable[..., t2.Fit], table: pd.DataFrame) -> t2.Fit:
-    """A Beta law of a simulated or a real table."""
+def beta_fit(function: Callable[..., t2.Fit], table: pd.DataFrame, start: Any = None) -> t2.Fit:
+    """A Beta law of a table; a start saves the search for one."""
     columns = (table[name] for name in ("N", "D", "k", "pass_at_k"))
-    return function(*columns, loss=table["loss"])
+    return function(*columns, loss=table["loss"], start=start)
 
 
 def chinchilla_gemstones(task: str) -> t2.Study:
@@ -142,7 +142,7 @@ def beta_gemstones(function: Callable[..., t2.Fit], task: str) -> t2.Study:
     """22 models, 6 checkpoints each, three k: what differs is the models."""
     table = gemstones(task, every=6).assign(loss=lambda t: t["mean_nll"])
     law = beta_fit(function, table).law
-    fit = partial(beta_fit, function)
+    fit = partial(beta_fit, function, start=law)
     return t2.Study(law, table[["N", "D", "k", "model"]], noise_of(table), fit, BETA)
 
 
@@ -184,13 +184,13 @@ STUDIES: dict[str, tuple[str, Callable[[], t2.Study], list[str], float]] = {
         "Beta regression, 22 Gemstones of 6 checkpoints, 3 k (ARC-Easy)",
         lambda: beta_gemstones(t2.fit_beta_regression, "arce"),
         ["percentile, models", "BCa, models"],
-        0.3,
+        0.6,
     ),
     "Beta-consistent": (
         "Beta-consistent, 22 Gemstones of 6 checkpoints, 3 k (ARC-Easy)",
         lambda: beta_gemstones(t2.fit_beta_consistent, "arce"),
         ["percentile, models", "BCa, models"],
-        0.3,
+        0.6,
     ),
 }
 

@@ -60,6 +60,8 @@ from .problem import intraclass_correlation as intraclass_correlation
 from .profiles import Profile as Profile
 from .profiles import profile as profile
 from .profiles import region as region
+from .recommendation import AllocationRegion as AllocationRegion
+from .recommendation import allocation_region as allocation_region
 from .registry import FetchError as FetchError
 from .registry import Recorded as Recorded
 from .registry import at_hand as at_hand

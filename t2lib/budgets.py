@@ -49,6 +49,9 @@ class Plans(NamedTuple):
         return Plans(rows[best], *(column[best] for column in columns))
 
 
+_NONE = Plans(np.zeros(0, dtype=int), *np.zeros((4, 0)))
+
+
 @dataclass(frozen=True)
 class Budget(ABC):
     """What both kinds share.
@@ -122,7 +125,7 @@ class Budget(ABC):
         paid = high >= low
         rows, k, low, high = rows[paid], k[paid], low[paid], high[paid]
         if not len(rows):
-            return Plans(rows, low, low, k, low)
+            return _NONE
 
         def plan(x: FloatArray, part: IntArray) -> Plans:
             N = _sizes(x, low[part], high[part])
@@ -226,12 +229,20 @@ class Total(Budget):
         most = np.floor(self.max_k) if whole_k else self.max_k
         if not self.objective.samples_matter or most == 1:
             return self.with_numbers_of_samples(1.0).best(len(self))
-        plans = self.with_numbers_of_samples(*([1.0, most] if np.isfinite(most) else [1.0]))
-        dear = self.rows[self.sample_flops > 0]  # where samples are free, the most are best
-        free = [self.free(dear[i : i + _BLOCK]) for i in range(0, len(dear), _BLOCK)]
-        if whole_k:
-            free = [self._whole(part) for part in free]
-        return _joined(plans, *free).best(len(self))
+        dear = self.sample_flops > 0
+        blocks = np.split(self.rows[dear], range(_BLOCK, dear.sum(), _BLOCK))
+        free = _joined(*(self.free(rows) for rows in blocks))
+        numbers = _neighbours(free) if whole_k else _ends(free, most)
+        # Where samples are free, the most are best; a single one needs no verifier.
+        single = self.rows if self.objective.needs_verifier else self.rows[~dear]
+        numbers += [
+            (single, np.ones(len(single))),
+            (self.rows[~dear], np.full((~dear).sum(), most)),
+        ]
+        rows, k = (np.concatenate(part) for part in zip(*numbers, strict=True))
+        rows, k = np.unique(np.stack([rows, k]), axis=1)
+        plans = self.with_samples(rows[k <= most].astype(int), k[k <= most])
+        return (plans if whole_k else _joined(free, plans)).best(len(self))
 
     @property
     def sample_flops(self) -> FloatArray:
@@ -241,6 +252,8 @@ class Total(Budget):
 
     def free(self, rows: IntArray) -> Plans:
         """Locally best plans of some rows with any k from 1 on, the verifier always needed."""
+        if not len(rows):
+            return _NONE
         low, high = np.log(self.low[rows]), np.log(self.high[rows])
 
         def surface(x: FloatArray, y: FloatArray, part: IntArray) -> FloatArray:
@@ -292,13 +305,18 @@ class Total(Budget):
         served = self.queries[rows] * self.cost.query_flops(N, 1.0)
         return _log_odds(self.total[rows] - served, served)
 
-    def _whole(self, free: Plans) -> Plans:
-        """Locally best plans with the whole numbers of samples next to free plans."""
-        below = np.floor(free.k)
-        k = np.concatenate([below, below + 1])
-        pairs = np.unique(np.stack([np.tile(free.rows, 2), k]), axis=1)
-        rows, k = pairs[0].astype(int), pairs[1]
-        return self.with_samples(rows[k <= self.max_k], k[k <= self.max_k])
+
+def _neighbours(free: Plans) -> list[tuple[IntArray, FloatArray]]:
+    """Rows and whole numbers of samples next to free plans."""
+    return [(free.rows, np.floor(free.k)), (free.rows, np.floor(free.k) + 1)]
+
+
+def _ends(free: Plans, most: float) -> list[tuple[IntArray, FloatArray]]:
+    """Rows and numbers of samples at the ends of the range of k, where free plans lie near them."""
+    ends = []
+    for end, near in ((1.0, free.k < 1.01), (most, free.k > 0.99 * most)):
+        ends.append((free.rows[near], np.full(near.sum(), end)))
+    return ends
 
 
 def _joined(*plans: Plans) -> Plans:

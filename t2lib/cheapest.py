@@ -13,14 +13,15 @@ import numpy as np
 import pandas as pd
 from scipy import optimize, special
 
-from t2lib.allocate import Allocation, Range, allocate, range_of
+from t2lib.allocate import Allocation, Range, _not_negative, allocate, range_of
 from t2lib.cost import CostModel
 from t2lib.datawall import DataWall
 from t2lib.objective import Metric, Objective
 
-# What no budget up to here (FLOPs) reaches is called out of reach. All compute that was ever
-# bought is below 1e30.
-CEILING = 1e60
+# A model of this size and data, sampled once, is where the search begins. What it costs this many
+# times over is called out of reach: 1e60 FLOPs, where all that was ever bought is below 1e30.
+_START = (1e9, 2e10)
+_OUT_OF_REACH = 1e40
 
 
 def cheapest(
@@ -94,6 +95,8 @@ def cheapest(
     }
     if sum(limits[name] is not None for name in ("queries", "inference_flops", "train_flops")) > 1:
         raise ValueError("give at most one of queries, inference_flops and train_flops")
+    if queries is not None:
+        _not_negative(queries, "queries")
     settings = {"cost": cost, "metric": metric, "whole_k": whole_k, "fitted": fitted}
     objective = Objective.of(law, metric, verifier, unique_tokens)
     _check_target(target, objective)
@@ -114,50 +117,42 @@ class _Question:
     ) -> None:
         self.law, self.objective, self.target = law, objective, target
         self.limits, self.settings = limits, settings
-        self._missing: dict[float, float] = {}
-        self.sought = "train_flops"
-        if limits["queries"] is not None:
-            self.sought = "total_flops"
-        elif limits["train_flops"] is not None:
-            self.sought = "inference_flops"
+        self.cost = CostModel() if settings["cost"] is None else settings["cost"]
+        self.smallest, self.largest = range_of(limits["n_range"])
+        self._plans: dict[float, Allocation] = {}
+        self.sought = sought_budget(limits)
+        size = float(np.clip(_START[0], self.smallest, self.largest))
+        self.ceiling = _OUT_OF_REACH * self.budget_for(size, _START[1])
 
     def plan(self, flops: float, **other: Any) -> Allocation:
         """Return the best plan for a budget, with other limits than those given on request."""
         return allocate(self.law, **{**self.settings, **self.limits, **other, self.sought: flops})
 
-    def reached(self, plan: Allocation) -> bool:
-        """Whether a plan is at least as good as the target."""
-        return self.objective.sign * (plan.metric - self.target) <= 0
-
-    def least(self) -> float:
-        """FLOPs of the smallest model, one token and one sample: the least budget there is."""
-        model = CostModel() if self.settings["cost"] is None else self.settings["cost"]
-        smallest, _ = range_of(self.limits["n_range"])
-        train, query = model.train_flops(smallest, 1.0), model.query_flops(smallest, 1.0)
+    def budget_for(self, N: float, D: float) -> float:
+        """Budget that pays for N and D with one sample a query."""
+        train, query = self.cost.train_flops(N, D), self.cost.query_flops(N, 1.0)
         if self.sought == "total_flops":
             train = train + self.limits["queries"] * query
         return float(query if self.sought == "inference_flops" else train)
 
     def answer(self) -> Allocation:
         """Return the plan of least budget."""
-        least = self.least()
-        short, enough = self._bracket(np.log(least))
+        least = self.budget_for(self.smallest, 1.0)
+        short, enough = self._bracket(float(np.log(least)))
         if short == enough:
             if self._miss(short) > 0:
                 raise ValueError(self.why_not())
             return self.plan(least)
         root = optimize.brentq(self._miss, short, enough, xtol=1e-13, rtol=1e-15)
-        return self.plan(float(np.exp(root)))
+        self._miss(root)
+        return self._plans[root]
 
     def _miss(self, log_flops: float) -> float:
         """How much is missing, positive before the target; nearly a straight line."""
-        if log_flops not in self._missing:
-            plan = self.plan(float(np.exp(log_flops)))
-            gap = self._scale(self.target) - self._scale(plan.metric)
-            # On a plateau at the target the least budget is its near end: 0 counts as reached.
-            tiny = np.finfo(float).tiny
-            self._missing[log_flops] = min(gap, -tiny) if self.reached(plan) else max(gap, tiny)
-        return self._missing[log_flops]
+        if log_flops not in self._plans:
+            self._plans[log_flops] = self.plan(float(np.exp(log_flops)))
+        plan = self._plans[log_flops]
+        return self._scale(self.target) - self._scale(plan.metric)
 
     def _scale(self, metric: float) -> float:
         """A scale of the metric that grows as it gets better, about linear in log FLOPs."""
@@ -170,8 +165,8 @@ class _Question:
 
         They are the same where the least budget reaches it, or the largest does not.
         """
-        most, step = np.log(CEILING), np.log(1e3)
-        start = float(np.clip(np.log(1e21), least, most))
+        most, step = float(np.log(self.ceiling)), float(np.log(1e3))
+        start = float(np.clip(np.log(self.ceiling / _OUT_OF_REACH), least, most))
         outward, end = (1.0, most) if self._miss(start) > 0 else (-1.0, least)
         while start != end:
             next_one = outward * min(outward * (start + outward * step), outward * end)
@@ -183,22 +178,21 @@ class _Question:
     def why_not(self) -> str:
         """Say what is in the way of the target."""
         name = self.objective.name
-        limit = self.plan(CEILING).metric
+        limit = self.plan(self.ceiling).metric
         message = (
             f"{name} {self.target:g} is out of reach: "
-            f"no {self.sought} up to {CEILING:g} gives better than {limit:.6g}"
+            f"no {self.sought} up to {self.ceiling:g} gives better than {limit:.6g}"
         )
         helpful = []
         for words, without in self._constraints():
-            plan = self.plan(CEILING, **without)
-            if self.reached(plan):
-                helpful.append(f"{words} (without it: {plan.metric:.6g})")
+            if (best := self._best_without(without)) is not None:
+                helpful.append(f"{words} (without it: {best:.6g})")
         if helpful:
             return f"{message}, because of {' or '.join(helpful)}"
         together = {
             key: value for _, without in self._constraints() for key, value in without.items()
         }
-        if together and self.reached(self.plan(CEILING, **together)):
+        if together and self._best_without(together) is not None:
             every = " and ".join(words for words, _ in self._constraints())
             return f"{message}, because of {every} together"
         floor = self._floor()
@@ -206,13 +200,21 @@ class _Question:
             return f"{message}; the law's floor is E = {floor:.6g}"
         return f"{message}; the law itself goes no further"
 
+    def _best_without(self, without: Mapping[str, Any]) -> float | None:
+        """Metric that the largest budget gives with some limits lifted; None below the target."""
+        try:
+            plan = self.plan(self.ceiling, **without)
+        except ValueError:  # where samples are free, there is no best plan without max_k
+            return None
+        reached = self.objective.sign * (plan.metric - self.target) <= 0
+        return plan.metric if reached else None
+
     def _constraints(self) -> list[tuple[str, dict[str, Any]]]:
         """Each constraint in words, and the limits without it."""
         given = self.limits
-        smallest, largest = range_of(given["n_range"])
         found: list[tuple[str, dict[str, Any]]] = []
-        if np.isfinite(largest):
-            found.append((f"the largest N {largest:g}", {"n_range": (smallest, None)}))
+        if np.isfinite(self.largest):
+            found.append((f"the largest N {self.largest:g}", {"n_range": (self.smallest, None)}))
         if given["max_k"] is not None:
             found.append((f"max_k {given['max_k']:g}", {"max_k": None}))
         if given["unique_tokens"] is not None:
@@ -221,7 +223,7 @@ class _Question:
             found.append((f"verifier {given['verifier']:g}", {"verifier": 1.0}))
         for name in ("inference_flops", "train_flops"):
             if given[name] is not None:
-                found.append((f"{name} {given[name]:g}", {name: CEILING}))
+                found.append((f"{name} {given[name]:g}", {name: self.ceiling}))
         return found
 
     def _floor(self) -> float | None:
@@ -229,6 +231,13 @@ class _Question:
         if self.objective.name == "pass_at_k":
             return None
         return getattr(self.law, "E", None)
+
+
+def sought_budget(limits: Mapping[str, Any]) -> str:
+    """Name of the budget that is least: "total_flops", "inference_flops" or "train_flops"."""
+    if limits.get("queries") is not None:
+        return "total_flops"
+    return "train_flops" if limits.get("train_flops") is None else "inference_flops"
 
 
 def _check_target(target: float, objective: Objective) -> None:

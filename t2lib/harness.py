@@ -28,6 +28,7 @@ What cannot be known is refused, never guessed.
 from __future__ import annotations
 
 import json
+import math
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -61,6 +62,11 @@ class Answers:
     nll: npt.NDArray[np.float64] | None = None
     n_samples: npt.NDArray[np.int64] | None = None
     n_correct: npt.NDArray[np.int64] | None = None
+
+    def __len__(self) -> int:
+        """Count the questions."""
+        arrays = [one for one in (self.nll, self.n_samples) if one is not None]
+        return len(arrays[0])
 
 
 def is_sample(row: dict[str, Any]) -> bool:
@@ -201,16 +207,16 @@ class _Log:
     def _same_shape(self, row: dict[str, Any]) -> None:
         """Questions of one task are alike: their documents have the same fields."""
         document = row.get("doc")
-        keys = set(document) if isinstance(document, dict) else set()
+        keys = document.keys() if isinstance(document, dict) else set()
         if len(self.seen) == 1:
-            self.keys = keys
+            self.keys = set(keys)
         elif keys != self.keys:
             other = clip(", ".join(sorted(keys ^ self.keys)))
             self._fail("doc", f"its fields differ from row 1's ({other}): mixed tasks in one file")
 
     def _add_likelihood(self, row: dict[str, Any], requests: list[tuple[Any, Any, float]]) -> None:
         ways = _right_choice(row, requests, self._fail)
-        best = int(np.argmax([loglikelihood for _, _, loglikelihood in requests]))
+        best = _likeliest(requests)
         accuracy = row.get("acc") if len(requests) > 1 else None
         if accuracy is not None and accuracy not in (0, 1):
             self._fail("acc", f"{clip(repr(accuracy))} is not 0 or 1: no single answer is right")
@@ -327,7 +333,7 @@ def _requests(row: dict[str, Any], fail: Fail) -> list[tuple[Any, Any, float]]:
     if not isinstance(responses, list) or not responses:
         fail("resps", "missing" if responses is None else "not a list of responses")
     firsts = [one[0] if isinstance(one, list) and one else one for one in responses]
-    if isinstance(firsts[0], str):
+    if isinstance(firsts[0], str) or firsts[0] == []:
         return []
     arguments = _arguments(row)
     if len(arguments) != len(firsts) or any(len(pair) < 2 for pair in arguments):
@@ -341,6 +347,11 @@ def _requests(row: dict[str, Any], fail: Fail) -> list[tuple[Any, Any, float]]:
     return conditional or found
 
 
+def _likeliest(requests: list[tuple[Any, Any, float]]) -> int:
+    """Return the likeliest choice, the first of equals, as the harness does."""
+    return max(range(len(requests)), key=lambda choice: requests[choice][2])
+
+
 def _log_likelihood(value: Any, fail: Fail) -> float:
     try:
         if isinstance(value, bool) or not isinstance(value, int | float | str):
@@ -350,7 +361,7 @@ def _log_likelihood(value: Any, fail: Fail) -> float:
         fail("resps", f"{clip(repr(value))} is not a number")
     if loglikelihood > 0:
         fail("resps", f"log-likelihood {loglikelihood} is above 0")
-    if not np.isfinite(loglikelihood):
+    if not math.isfinite(loglikelihood):
         fail("resps", f"log-likelihood {loglikelihood} is not finite")
     return loglikelihood
 
@@ -378,7 +389,7 @@ def _right_choice(
         accuracy = row.get("acc")
         if len(requests) != 2 or accuracy not in (0, 1):
             fail("acc", "choices differ in the context only: the log does not say which is right")
-        best = int(np.argmax([loglikelihood for _, _, loglikelihood in requests]))
+        best = _likeliest(requests)
         return {"acc": best if accuracy == 1 else 1 - best}
     if _is_list(target):
         fail("target", f"{_shown(row)} names several right answers: one likelihood says too little")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import stat
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -29,7 +30,9 @@ if TYPE_CHECKING:
 
 RUNS_FILES = ("runs.yml", "runs.yaml", "runs.csv")
 LIKELIHOOD_K = 2 ** np.arange(17)
+_AT_ONCE = 32  # checkpoints whose curves are computed together
 _LONGEST_MESSAGE = 400
+Key = tuple[Any, ...]  # suite, model, task, n_params, n_tokens
 _CURVE = [*CHECKPOINT, "k", "n_questions", "pass_at_k", "neg_log_pass", "mean_nll"]
 _NEEDED = {
     "curves": ["task", "k", "n_questions", "pass_at_k"],
@@ -87,8 +90,8 @@ def read_results(
           the whole right answer in nats, not per token. A table may lack ``suite``, and both
           ``n_params`` and ``n_tokens`` where ``runs`` has its ``model``.
 
-        In a folder, other files and hidden ones are passed over; symbolic links that lead out of
-        it are refused.
+        In a folder, other files and hidden ones are passed over, and so are symbolic links within
+        it; links that lead out of it are refused.
     runs : path or mapping, optional
         Run names with N and D (see :func:`t2lib.runs.read_runs`); by default ``runs.yml``,
         ``runs.yaml`` or ``runs.csv`` in a folder given. A log's run is named by its folder: the
@@ -225,13 +228,21 @@ def _walk(root: Path, bad: _Bad) -> Iterator[Path]:
             if name.startswith("."):
                 continue
             is_ours = path.suffix in KINDS and name not in RUNS_FILES
-            if path.is_symlink() and not path.resolve().is_relative_to(inside):
-                if is_ours or path.is_dir():
+            if path.is_symlink():
+                # One that stays inside leads to what is read in its own place.
+                if not _stays(path, inside) and (is_ours or path.is_dir()):
                     bad.add(f"{path}: a symbolic link that leads out of {root}")
             elif is_ours and (problem := _unreadable(path)):
                 bad.add(problem)
             elif is_ours:
                 yield path
+
+
+def _stays(link: Path, folder: Path) -> bool:
+    try:
+        return link.resolve().is_relative_to(folder)
+    except (OSError, RuntimeError):  # a circle of links leads nowhere
+        return True
 
 
 def _unreadable(path: Path) -> str:
@@ -322,54 +333,74 @@ def _is_log(path: Path) -> bool:
 def _read_log(
     file: _File, runs: dict[str, Run] | None, suite: str, grid: npt.NDArray[np.int64] | None
 ) -> _Read:
-    import pandas as pd
-
     mine = _run_of(file, runs)
     tasks, notes = read_samples(file.path)
-    parts = [
-        _curve(
-            file.path,
-            (suite, mine.model, answers.task, mine.n_params, mine.n_tokens),
-            answers,
-            grid,
-        )
-        for answers in tasks
-    ]
-    return _Read(file.path, pd.concat(parts, ignore_index=True), notes)
+    answers = {(suite, mine.model, one.task, mine.n_params, mine.n_tokens): one for one in tasks}
+    return _Read(file.path, _curves(file.path, answers, grid), notes)
 
 
-def _curve(
-    path: Path, key: tuple[Any, ...], answers: Answers, grid: npt.NDArray[np.int64] | None
+def _curves(
+    path: Path, answers: dict[Key, Answers], grid: npt.NDArray[np.int64] | None
 ) -> pd.DataFrame:
-    """Compute the curve rows of one checkpoint and task."""
+    """Compute the curve rows of a file's checkpoints, those with equally many questions at once."""
     import pandas as pd
 
-    if answers.nll is not None:
-        nll = answers.nll
-        k = LIKELIHOOD_K if grid is None else grid
-        columns: dict[str, Any] = {
-            "n_questions": len(nll),
-            "pass_at_k": pass_at_k_from_nll(nll, k),
-            "neg_log_pass": neg_log_pass_from_nll(nll, k),
-            "mean_nll": nll.mean(),
-        }
-    else:
-        n, c = answers.n_samples, answers.n_correct
-        assert n is not None and c is not None
-        k = 2 ** np.arange(53) if grid is None else grid
-        k = k[k <= n.min()]
-        if not len(k):
-            raise DataError(
-                f"{path}: task {clip(str(key[2]))}: no k of {n.min()} or less is wanted, and a "
-                f"question has {n.min()} samples"
-            )
-        columns = {
-            "n_questions": len(n),
-            "pass_at_k": pass_at_k(n[:, None], c[:, None], k).mean(axis=0),
-            "neg_log_pass": np.nan,
-            "mean_nll": np.nan,
-        }
-    return pd.DataFrame({**dict(zip(CHECKPOINT, key, strict=True)), "k": k, **columns})
+    alike: dict[tuple[bool, int], list[Key]] = {}
+    for key, one in answers.items():
+        alike.setdefault((one.nll is None, len(one)), []).append(key)
+    parts = []
+    for (sampled, _), keys in alike.items():
+        for start in range(0, len(keys), _AT_ONCE):
+            some = keys[start : start + _AT_ONCE]
+            if sampled:
+                parts += [_sampled_curve(path, key, answers[key], grid) for key in some]
+            else:
+                parts.append(_likelihood_curves(some, [answers[key] for key in some], grid))
+    return pd.concat(parts, ignore_index=True)
+
+
+def _likelihood_curves(
+    keys: list[Key], answers: list[Answers], grid: npt.NDArray[np.int64] | None
+) -> pd.DataFrame:
+    k = LIKELIHOOD_K if grid is None else grid
+    nll = np.stack([one.nll for one in answers if one.nll is not None])
+    columns = {
+        "k": np.tile(k, len(keys)),
+        "n_questions": nll.shape[1],
+        "pass_at_k": pass_at_k_from_nll(nll, k).ravel(),
+        "neg_log_pass": neg_log_pass_from_nll(nll, k).ravel(),
+        "mean_nll": np.repeat(nll.mean(axis=1), len(k)),
+    }
+    return _labelled([key for key in keys for _ in k], columns)
+
+
+def _sampled_curve(
+    path: Path, key: Key, answers: Answers, grid: npt.NDArray[np.int64] | None
+) -> pd.DataFrame:
+    n, c = answers.n_samples, answers.n_correct
+    assert n is not None and c is not None
+    k = 2 ** np.arange(53) if grid is None else grid
+    k = k[k <= n.min()]
+    if not len(k):
+        raise DataError(
+            f"{path}: task {clip(str(key[2]))}: no k of {n.min()} or less is wanted, and a "
+            f"question has {n.min()} samples"
+        )
+    columns = {
+        "k": k,
+        "n_questions": len(n),
+        "pass_at_k": pass_at_k(n[:, None], c[:, None], k).mean(axis=0),
+        "neg_log_pass": np.nan,
+        "mean_nll": np.nan,
+    }
+    return _labelled([key] * len(k), columns)
+
+
+def _labelled(keys: list[Key], columns: dict[str, Any]) -> pd.DataFrame:
+    """Put each row's checkpoint and task before its numbers."""
+    import pandas as pd
+
+    return pd.DataFrame(dict(zip(CHECKPOINT, zip(*keys, strict=True), strict=True)) | columns)
 
 
 # --- tables ---------------------------------------------------------------------------------------
@@ -383,10 +414,12 @@ def _read_table(
 
     schema = ""
     curves: list[pd.DataFrame] = []
-    groups: dict[tuple[Any, ...], list[pd.DataFrame]] = {}
+    groups: dict[Key, list[pd.DataFrame]] = {}
     for chunk in chunks(path):
         schema = schema or _schema_of(chunk, path)
-        checked = validate(_completed(chunk, path, runs, suite), schema, str(path))
+        with warnings.catch_warnings():  # pandera's own, while it collects what is wrong
+            warnings.simplefilter("ignore", FutureWarning)
+            checked = validate(_completed(chunk, path, runs, suite), schema, str(path))
         if schema == "curves":
             curves.append(checked[_CURVE])
             continue
@@ -401,13 +434,14 @@ def _read_table(
         if len(repeats):
             raise DataError(f"{path}: row {repeats.index[0]}: repeats an earlier row's checkpoint")
         return table.reset_index(drop=True)
+    answers = {}
     for key, parts in groups.items():
-        curves.append(_curve(path, key, _answers(path, key, pd.concat(parts)), grid))
+        answers[key] = _answers(path, key, pd.concat(parts))
         parts.clear()
-    return pd.concat(curves, ignore_index=True)
+    return _curves(path, answers, grid)
 
 
-def _answers(path: Path, key: tuple[Any, ...], rows: pd.DataFrame) -> Answers:
+def _answers(path: Path, key: Key, rows: pd.DataFrame) -> Answers:
     """Turn a checkpoint's rows into arrays; a question may be there once."""
     repeats = rows.index[rows["question"].duplicated()]
     if len(repeats):

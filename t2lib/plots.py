@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -67,7 +67,9 @@ def use_style() -> None:
 
 
 def engineering(value: float, _position: int | None = None) -> str:
-    """Write a count with K, M, B or T: 70e6 becomes ``70M``."""
+    """Write a count with K, M, B or T: 70e6 becomes ``70M``; from 1e15 on as a power of ten."""
+    if abs(value) >= 1e15:
+        return f"{value:.0e}".replace("e+", "e")
     for size, letter in ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "K")):
         if abs(value) >= size:
             return f"{value / size:.3g}{letter}"
@@ -77,6 +79,13 @@ def engineering(value: float, _position: int | None = None) -> str:
 def log_counts(axis: Any) -> None:
     """Label a logarithmic matplotlib axis with K, M, B and T."""
     axis.set_major_formatter(FuncFormatter(engineering))
+
+
+def plain_ticks(axis: Any) -> None:
+    """Label a logarithmic matplotlib axis at 1, 2, 5, 10 and so on, without powers of ten."""
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axis.set_major_formatter("{x:g}")
+    axis.set_minor_formatter(NullFormatter())
 
 
 def residual_panels(
@@ -189,6 +198,8 @@ def predicted_against_seen(
     ends = [both.min(), both.max()]
     ax.plot(ends, ends, color="black", lw=1)
     ax.set(xscale="log", yscale="log", xlabel=f"{label}, seen", ylabel=f"{label}, predicted")
+    for axis in (ax.xaxis, ax.yaxis):
+        plain_ticks(axis)
     return ax
 
 
@@ -228,13 +239,17 @@ def law_curves(
     ax = plt.figure().gca() if ax is None else ax
     k, alone = np.asarray(k, dtype=float), len(laws) == 1
     sizes = checkpoints[["n_params", "n_tokens"]].drop_duplicates()
-    for row, (N, D) in enumerate(sizes.sort_values(["n_params", "n_tokens"]).to_numpy(float)):
+    sizes = sizes.sort_values(["n_params", "n_tokens"])
+    pairs = list(zip(sizes["n_params"].astype(float), sizes["n_tokens"].astype(float), strict=True))
+    for row, (N, D) in enumerate(pairs):
         seen = checkpoints[(checkpoints["n_params"] == N) & (checkpoints["n_tokens"] == D)]
         own = COLORS[(row + 1) % len(COLORS)]
         dots: dict[str, Any] = {"color": own if alone else "black", "ms": 5}
         size = f"{engineering(N)}, {D / N:,.0f} tokens per parameter"
         ax.plot(seen["k"], seen[metric], "os^vDP"[row % 6], label=size, **dots)
-        for label, law in laws.items():
+    for label, law in laws.items():
+        for row, (N, D) in enumerate(pairs):
+            own = COLORS[(row + 1) % len(COLORS)]
             color = own if alone else LAW_STYLE[type(law).__name__]["color"]
             name = label if row == 0 and not alone else None
             ax.plot(k, getattr(law, metric)(N, D, k), color=color, label=name)
@@ -242,6 +257,7 @@ def law_curves(
                 low, high = np.asarray(bands[label], dtype=float)[row]
                 ax.fill_between(k, low, high, color=color, alpha=0.25, linewidth=0)
     ax.set(xscale="log", yscale="log", xlabel="samples per question k", ylabel=_name_of(metric))
+    plain_ticks(ax.yaxis)
     return ax
 
 
@@ -363,6 +379,7 @@ def isoflop_profiles(
         ax.scatter(table["N"], table[metric], s=16, c=of_budget, zorder=3)
     ax.set(xscale="log", yscale="log", xlabel="parameters N", ylabel=_name_of(metric))
     log_counts(ax.xaxis)
+    plain_ticks(ax.yaxis)
     return ax
 
 

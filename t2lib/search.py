@@ -220,9 +220,12 @@ def _descend(
         values = values_at(_A[None], _B[None])
         a, b, inside = _bottom_of_quadratic(values @ _TO_QUADRATIC.T)
         best = values.argmin(axis=1)
-        predicted = values_at(a[:, None], b[:, None])[:, 0]
+        predicted = values.min(axis=1)
+        taken = inside.copy()
         # So near the bottom that rounding decides between values, the quadratic knows better.
-        taken = inside & ((predicted <= values.min(axis=1)) | (size < 1e-2))
+        if (far := (size >= 1e-2) & inside).any():
+            predicted = np.where(far, values_at(a[:, None], b[:, None])[:, 0], predicted)
+            taken &= predicted <= values.min(axis=1)
         a, b = np.where(taken, a, _A[best]), np.where(taken, b, _B[best])
         new_x, new_y = center_x + a * half_x, center_y + b * half_y
         at_edge = (np.abs(a) == 1) & (new_x > low + 1e-9) & (new_x < high - 1e-9)

@@ -130,7 +130,10 @@ def specifications(
         for values in itertools.product(*options.values())
         if _makes_sense(specification := dict(zip(options, values, strict=True)), options)
     ]
-    calls = (partial(_one, cuts.take(c), c, float(train_flops), budgets) for c in chosen)
+    calls = (
+        partial(_some, [(c, cuts.take(c)) for c in alike], float(train_flops), budgets)
+        for _, alike in itertools.groupby(chosen, key=lambda c: (c["law"], c["tasks"]))
+    )
     results = parallel.run(calls, n_jobs=n_jobs)
     found = pd.DataFrame([row for rows in results for row in rows])
     bad = found["failed"] != ""
@@ -354,42 +357,60 @@ def _weights(rows: pd.DataFrame, target: pd.Series, how: str) -> npt.NDArray[np.
     return np.asarray(1 / rows.groupby("model")["n_tokens"].transform("size"), dtype=float)
 
 
-def _additive(rows: pd.DataFrame, choice: Mapping[str, Any], _: Fit) -> Fit:
+def _additive(rows: pd.DataFrame, choice: Mapping[str, Any], _first: Fit, _start: Any) -> Fit:
     target = rows["neg_log_pass"]
     columns = (rows["n_params"], rows["n_tokens"], rows["k"], target)
     return fit_additive(*columns, weights=_weights(rows, target, choice["weights"]))
 
 
-def _beta(function: Callable[..., Fit]) -> Callable[[pd.DataFrame, Any, Fit], Fit]:
-    def fitted(rows: pd.DataFrame, _: Any, first: Fit) -> Fit:
+def _beta(function: Callable[..., Fit]) -> Callable[[pd.DataFrame, Any, Fit, Any], Fit]:
+    def fitted(rows: pd.DataFrame, _choice: Any, first: Fit, start: Any) -> Fit:
         columns = (rows["n_params"], rows["n_tokens"], rows["k"], rows["pass_at_k"])
-        return function(*columns, loss=rows["mean_nll"], chinchilla=first.law)
+        return function(*columns, loss=rows["mean_nll"], chinchilla=first.law, start=start)
 
     return fitted
 
 
-_FITS: dict[str, Callable[[pd.DataFrame, Any, Fit], Fit]] = {
-    "Chinchilla": lambda rows, choice, first: first,
+_FITS: dict[str, Callable[[pd.DataFrame, Any, Fit, Any], Fit]] = {
+    "Chinchilla": lambda rows, choice, first, start: first,
     "AdditiveLaw": _additive,
     "BetaRegressionLaw": _beta(fit_beta_regression),
     "BetaConsistentLaw": _beta(fit_beta_consistent),
 }
 
 
-def _one(
-    rows: pd.DataFrame, choice: dict[str, Any], train: float, budgets: list[float | None]
+def _some(
+    alike: list[tuple[dict[str, Any], pd.DataFrame]], train: float, budgets: list[float | None]
 ) -> list[dict[str, Any]]:
-    """Numbers of one specification, a dict for each inference budget."""
+    """Specifications of one law and set of tasks; the first fit is the start of the others."""
+    found: list[dict[str, Any]] = []
+    start = None
+    for choice, rows in alike:
+        numbers, law = _one(rows, choice, train, budgets, start)
+        found += numbers
+        start = start or law
+    return found
+
+
+def _one(
+    rows: pd.DataFrame,
+    choice: dict[str, Any],
+    train: float,
+    budgets: list[float | None],
+    start: Any,
+) -> tuple[list[dict[str, Any]], Any]:
+    """Numbers of one specification, a dict for each inference budget, and its law."""
     if choice["law"] == "Chinchilla":
         budgets = [None]
     base = choice | {"n_rows": len(rows), "at_bounds": "", "failed": ""}
     try:
-        first = _chinchilla(rows, choice)
-        fit = _FITS[choice["law"]](rows, choice, first)
+        with np.errstate(over="ignore", invalid="ignore"):  # in wild trial steps of a search
+            first = _chinchilla(rows, choice)
+        fit = _FITS[choice["law"]](rows, choice, first, start)
     except Exception as error:  # whatever a fit may raise: it is counted and reported
-        return [_failed(base, budget, error) for budget in budgets]
+        return [_failed(base, budget, error) for budget in budgets], None
     base["at_bounds"] = "; ".join(dict.fromkeys([*first.at_bounds, *fit.at_bounds]))
-    return [_read_frontier(base, rows, first, fit, train, budget) for budget in budgets]
+    return [_read_frontier(base, rows, first, fit, train, budget) for budget in budgets], fit.law
 
 
 def _failed(base: dict[str, Any], budget: float | None, error: Exception) -> dict[str, Any]:
@@ -430,6 +451,7 @@ def _read_frontier(
         "size_exponent": exponent,
         "alpha": law.alpha,
         "beta": law.beta,
+        "at_bounds": "; ".join(filter(None, [base["at_bounds"], plan["at_bounds"].iloc[0]])),
         "inside": all(x.min() * 0.999 <= value <= x.max() * 1.001 for value, x in ranges),
     }
 

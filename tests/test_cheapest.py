@@ -157,7 +157,7 @@ def test_sardanas_first_order_condition(tokens):
         (
             ADDITIVE,
             {"target": 0.5, "queries": 1e6, "max_k": 3},
-            r"neg_log_pass 0.5 is out of reach: no total_flops up to 1e\+60 gives better than "
+            r"neg_log_pass 0.5 is out of reach: no total_flops up to 1.2\d*e\+60 gives better than "
             r"0.96\d+, because of max_k 3 \(without it: 0.1\d*\)",
         ),
         (
@@ -216,7 +216,7 @@ def test_what_anything_reaches_costs_the_least():
     assert (plan.N, plan.D, plan.train_flops) == (1.0, 1.0, 6.0)
     plan = cheapest(ADDITIVE, target=1e4, queries=10, n_range=(1e6, None))
     assert pytest.approx(1e6) == plan.N and plan.k == 1.0
-    assert plan.D == pytest.approx(1.0)
+    assert pytest.approx(1.0) == plan.D
     assert plan.total_flops == pytest.approx(6e6 + 10 * 2e6)
     assert plan.metric < 1e4
 

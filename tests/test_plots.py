@@ -23,10 +23,21 @@ def labelled(ax):
 
 
 @pytest.mark.parametrize(
-    ("value", "text"), [(70e6, "70M"), (1.4e12, "1.4T"), (2048, "2.05K"), (12, "12"), (2e9, "2B")]
+    ("value", "text"),
+    [(70e6, "70M"), (1.4e12, "1.4T"), (2048, "2.05K"), (12, "12"), (2e9, "2B"), (1e18, "1e18")],
 )
 def test_counts_are_written_short(value, text):
     assert t2.plots.engineering(value) == text
+
+
+def test_plain_ticks_show_numbers_within_a_decade():
+    fig, ax = plt.subplots()
+    ax.set(yscale="log", ylim=(0.15, 0.9))
+    t2.plots.plain_ticks(ax.yaxis)
+    fig.canvas.draw()
+    texts = [label.get_text() for label in ax.get_yticklabels(which="both")]
+    assert [text for text in texts if text in ("0.2", "0.5")] == ["0.2", "0.5"]
+    assert not any("10" in text for text in texts)
 
 
 def curves_of(N, D):
@@ -40,7 +51,7 @@ def test_curves_are_the_laws_and_bands_lie_around_them():
     small, large = (LAW.pass_at_k(N, 2e10, KS) for N in (1e8, 1e9))
     bands = [[0.9 * small, 1.1 * small], [0.9 * large, 1.1 * large]]
     ax = t2.plots.law_curves({"ours": LAW}, checkpoints, KS, bands={"ours": bands})
-    dots, line, _, second = ax.lines
+    dots, _, line, second = ax.lines
     np.testing.assert_allclose(dots.get_ydata(), 1.05 * small)
     np.testing.assert_allclose(line.get_ydata(), small)
     np.testing.assert_allclose(second.get_ydata(), large)

@@ -254,14 +254,14 @@
 
   // ------------------------------------------------------------------ the chart
 
-  const SIZE = { width: 560, height: 380, left: 62, right: 14, top: 16, bottom: 50 };
+  const SIZE = { width: 460, height: 370, left: 66, right: 22, top: 12, bottom: 52 };
 
   function drawChart(svg, s, curve, chosen, cheapest) {
     const finite = curve.filter((p) => p.total < Infinity);
     const decades = (x) => Math.log10(x);
     const [x0, x1] = [CONTROLS[0].min, CONTROLS[0].max];
-    const y0 = Math.floor(Math.min(...[...finite, cheapest].map((p) => decades(p.total))) - 0.3);
-    const y1 = Math.max(y0 + 3, Math.min(y0 + 10, Math.ceil(decades(chosen.total) + 0.3)), x1 > y0 + 10 ? y0 + 6 : x1);
+    const y0 = Math.floor(decades(cheapest.total) - 1);
+    const y1 = Math.max(x1, y0 + 4);
     const X = (v) => SIZE.left + ((v - x0) / (x1 - x0)) * (SIZE.width - SIZE.left - SIZE.right);
     const Y = (v) => SIZE.height - SIZE.bottom - ((v - y0) / (y1 - y0)) * (SIZE.height - SIZE.top - SIZE.bottom);
     const raise = (v) => power(10 ** v).replace("1.0 × ", "");
