@@ -119,8 +119,10 @@ class _LogResiduals:
     def search(self, v: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Follow each weighting's start to the bottom."""
         v, value = v.copy(), np.empty(len(v))
-        for part in parts_of(np.arange(len(v)), 20 * len(self.log_loss)):
-            v[part], value[part] = self._search_together(v[part], self.weights[part])
+        # A trial far outside may overflow; it is then no lower, and refused.
+        with np.errstate(over="ignore", invalid="ignore"):
+            for part in parts_of(np.arange(len(v)), 20 * len(self.log_loss)):
+                v[part], value[part] = self._search_together(v[part], self.weights[part])
         return v, value
 
     def _search_together(self, v: FloatArray, weights: FloatArray) -> tuple[FloatArray, FloatArray]:

@@ -1,4 +1,4 @@
-"""A small suite of checkpoints drawn from a known law, for the tests of fits, report and command."""
+"""A small suite of checkpoints drawn from a known law, for tests of fits, report and command."""
 
 import numpy as np
 import pandas as pd
