@@ -140,7 +140,7 @@ class SuiteFit:
                     suite.law_draws(task, name)
                 extrapolation.fitted_ranges(suite.task(task)["range"])
                 suite.best_law(task)
-        except (KeyError, TypeError, AttributeError, ValueError) as error:
+        except (LookupError, TypeError, AttributeError, ValueError) as error:
             raise DataError(f"{path}: not numbers of t2 fit: {error!s:.200}") from None
         return suite
 
