@@ -345,8 +345,13 @@ def plan(
         float, typer.Option(help="Chance that the right one among several samples is found.")
     ] = 1.0,
     draws: Annotated[
-        int, typer.Option(min=0, help="Resamples of the fit behind the range of the answer.")
-    ] = 10,
+        int | None,
+        typer.Option(
+            min=0,
+            help="Resamples of the fit behind the range of the answer. Default: 10, with "
+            "--target none.",
+        ),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Answer a budget: how large a model, how many tokens, how many samples."""

@@ -146,13 +146,15 @@ class Answer:
         if self.asked:
             lines.append(f"over {len(self.others)} of {self.asked} resamples of the models:")
             lines += [f"  {x} from {a:.4g} to {b:.4g}" for x, (a, b) in self.spread().items()]
+        elif self.fitted.draws:
+            lines.append("no resamples asked: how sure this is, --draws 10 tells")
         else:
             lines.append("no resamples: how sure this is, t2 fit can tell")
         return "\n".join(lines)
 
 
 def answer(
-    fitted: FittedLaw, *, target: float | None = None, draws: int = 10, **request: Any
+    fitted: FittedLaw, *, target: float | None = None, draws: int | None = None, **request: Any
 ) -> Answer:
     """Find the best plan for a budget, or the cheapest that reaches a target.
 
@@ -161,8 +163,9 @@ def answer(
     fitted : FittedLaw
     target : float, optional
         Metric to reach; see :func:`~t2lib.cheapest.cheapest`.
-    draws : int
-        At most so many of the law's resamples are asked too.
+    draws : int, optional
+        At most so many of the law's resamples are asked too; by default 10 for a budget, and none
+        for a target, whose search takes many times as long.
     **request
         Budgets and limits as :func:`~t2lib.allocate.allocate` takes them.
 
@@ -171,6 +174,8 @@ def answer(
     ValueError
         Where the request is not valid or cannot be met.
     """
+    if draws is None:
+        draws = 10 if target is None else 0
     if target is not None:
         if request.pop("total_flops", None) is not None:
             raise ValueError("give either a target or total_flops")
