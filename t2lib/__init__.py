@@ -5,11 +5,20 @@ reads a file need not wait for what fits and draws.
 """
 
 import sys
+from importlib import import_module
+from importlib.util import find_spec
 from types import ModuleType
 
 import lazy_loader
 
-__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+_public, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+
+
+def __getattr__(name: str) -> object:
+    """Import a public name, or a module of the package, at its first use."""
+    if name not in __all__ and not name.startswith("_") and find_spec(f"{__name__}.{name}"):
+        return import_module(f"{__name__}.{name}")
+    return _public(name)
 
 
 class _Package(ModuleType):
