@@ -3,6 +3,7 @@
 import pytest
 
 import t2lib as t2
+from t2lib.curves import common_questions
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +68,7 @@ def test_beta_describes_pythias_counts(numbers):
 def test_recorded_shapes_are_those_of_the_released_counts(released, monkeypatch):
     """One checkpoint fitted again from its samples, against what the chapter recorded."""
     monkeypatch.setenv("T2LIB_MIRROR", str(released))
-    questions = t2.curves.common_questions(t2.load_questions("pythia", "gsm8k"))
+    questions = common_questions(t2.load_questions("pythia", "gsm8k"))
     rows = questions[(questions["model"] == "Pythia-1.4B") & (questions["n_tokens"] > 2.5e11)]
     monkeypatch.setenv("T2LIB_MIRROR", "")
     monkeypatch.setenv("T2LIB_CACHE", str(released / "no-such-cache"))
