@@ -5,10 +5,11 @@ Two kinds of budget. *Apart*, as in the T2 paper: ``6 N D <= train_flops`` for t
 queries that the model will ever answer. What training and a query cost is a
 :class:`~t2lib.cost.CostModel`; by default it is the paper's, where a query is one token.
 
-A law gains from every FLOP, so budgets are spent whole. The searches are exact in one dimension
-and converge to the bottom of every basin in two. They know no data: they give the law's own
-answer, however far that lies from any model that was ever fitted; say ``fitted=`` to be told how
-far.
+A law gains from every FLOP, so budgets are spent whole, even where more buys nothing any more
+(:func:`~t2lib.cheapest.cheapest` tells the least that is enough). The searches are exact in one
+dimension and converge to the bottom of every basin in two. They know no data: they give the law's
+own answer, however far that lies from any model that was ever fitted; say ``fitted=`` to be told
+how far.
 """
 
 from __future__ import annotations
@@ -101,7 +102,7 @@ class Allocation:
         paper's costs also ``sample_flops_per_token`` (2 N) and ``inference_flops_per_token``
         (2 N k), its own terms.
         """
-        model = CostModel() if self._cost is None else self._cost
+        model = cost_model(self._cost)
         spent = {"train_flops": model.train_flops(self.N, self.D)}
         spent["query_flops"] = model.query_flops(self.N, self.k)
         for part in ("prefill_flops", "decode_flops"):
@@ -234,7 +235,7 @@ def allocate(
     >>> chat = CostModel(prompt_tokens=500, answer_tokens=500, shared_cache=False)
     >>> plan = allocate(law, total_flops=1e21, queries=1e8, cost=chat)
     >>> f"{plan.N:.3g}, {plan.cost['serving_share']:.0%}"
-    '1.21e+09, 24%'
+    '1.1e+09, 22%'
     """
     budget = budget_of(
         law,
@@ -391,7 +392,7 @@ def budget_of(
     """
     objective = Objective.of(law, metric, verifier, unique_tokens)
     smallest, largest = range_of(n_range)
-    model = CostModel() if cost is None else cost
+    model = cost_model(cost)
     most = _most_samples(max_k)
     apart = train_flops is not None
     if apart == (total_flops is not None):
@@ -424,9 +425,20 @@ def budget_of(
     return budget
 
 
+def cost_model(cost: Any) -> Any:
+    """Return the cost model, the paper's where none is given; ValueError where it is none."""
+    lacks = [name for name in ("train_flops", "tokens", "query_flops") if not hasattr(cost, name)]
+    if cost is not None and lacks:
+        raise ValueError(f"cost is a {type(cost).__name__} without {', '.join(lacks)}")
+    return CostModel() if cost is None else cost
+
+
 def range_of(n_range: Range | None) -> tuple[float, float]:
     """Smallest and largest N of a range with open ends; ValueError where it is none."""
-    low, high = (None, None) if n_range is None else n_range
+    try:
+        low, high = (None, None) if n_range is None else n_range
+    except (TypeError, ValueError):
+        raise ValueError(f"n_range is {n_range!r}: must be (smallest, largest)") from None
     smallest, largest = float(1.0 if low is None else low), float(np.inf if high is None else high)
     if not (0 < smallest < np.inf and smallest <= largest):
         raise ValueError(
@@ -481,16 +493,18 @@ def _check_paid(
 
 
 def _check_samples(budget: Budget) -> None:
-    """Refuse samples that cost nothing and have no limit."""
-    if not np.isinf(budget.max_k) or not budget.objective.samples_matter:
+    """Refuse samples that cost nothing and have no limit, or whose cost is no straight line."""
+    if not budget.objective.samples_matter:
         return
     if isinstance(budget, Apart) and budget.query is None:
         return
-    one, two = (budget.cost.query_flops(budget.low, k) for k in (1.0, 2.0))
+    one, two, three = (budget.cost.query_flops(budget.low, k) for k in (1.0, 2.0, 3.0))
+    if not np.allclose(three - two, two - one, rtol=1e-6, atol=1e-9 * one.max()):
+        raise ValueError("cost.query_flops is not linear in k")
     each = two - one
     if isinstance(budget, Total):
         each = each * budget.queries
-    if (each <= 0).any():
+    if np.isinf(budget.max_k) and (each <= 0).any():
         raise ValueError("samples cost nothing here, and more are always better: give max_k")
 
 

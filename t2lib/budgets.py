@@ -81,7 +81,7 @@ class Budget(ABC):
 
     @abstractmethod
     def affordable(self, k: FloatArray, rows: IntArray) -> FloatArray:
-        """Largest N for which one token and k samples are paid."""
+        """Largest N allowed for which one token and k samples are paid."""
 
     @abstractmethod
     def solve(self, whole_k: bool) -> Plans:
@@ -99,8 +99,12 @@ class Budget(ABC):
 
     @cached_property
     def high(self) -> FloatArray:
-        """Largest N of each row that is allowed and paid; below ``low`` where none is."""
-        return np.minimum(self.largest, self.affordable(np.ones(len(self)), self.rows))
+        """Largest N of each row that is allowed and paid."""
+        return self.affordable(np.ones(len(self)), self.rows)
+
+    def largest_paid(self, flops: Flops, budget: FloatArray, rows: IntArray) -> FloatArray:
+        """Largest N allowed that a budget pays for; below ``low`` where none is."""
+        return largest_size(flops, budget, self.low[rows], self.largest[rows])
 
     def sizes(self, x: FloatArray, rows: IntArray) -> FloatArray:
         """N at log N = x."""
@@ -121,7 +125,7 @@ class Budget(ABC):
 
     def with_samples(self, rows: IntArray, k: FloatArray) -> Plans:
         """Locally best plans with k samples a query, for each row whose budget pays for them."""
-        low, high = self.low[rows], np.minimum(self.largest[rows], self.affordable(k, rows))
+        low, high = self.low[rows], self.affordable(k, rows)
         paid = high >= low
         rows, k, low, high = rows[paid], k[paid], low[paid], high[paid]
         if not len(rows):
@@ -157,7 +161,7 @@ class Apart(Budget):
 
     def affordable(self, k: FloatArray, rows: IntArray) -> FloatArray:
         """Largest N for which one token and k samples are paid, each from its budget."""
-        trained = largest_size(lambda N: self.cost.train_flops(N, 1.0), self.train[rows])
+        trained = self.largest_paid(lambda N: self.cost.train_flops(N, 1.0), self.train[rows], rows)
         if self.query is None:
             return trained
         return np.minimum(trained, self.sampled(k, rows))
@@ -165,7 +169,7 @@ class Apart(Budget):
     def sampled(self, k: FloatArray, rows: IntArray) -> FloatArray:
         """Largest N for which k samples are paid."""
         assert self.query is not None
-        return largest_size(lambda N: self.cost.query_flops(N, k), self.query[rows])
+        return self.largest_paid(lambda N: self.cost.query_flops(N, k), self.query[rows], rows)
 
     def solve(self, whole_k: bool) -> Plans:
         """Best plan of every row."""
@@ -219,9 +223,10 @@ class Total(Budget):
     def affordable(self, k: FloatArray, rows: IntArray) -> FloatArray:
         """Largest N for which one token and all queries are paid."""
         queries = self.queries[rows]
-        return largest_size(
+        return self.largest_paid(
             lambda N: self.cost.train_flops(N, 1.0) + queries * self.cost.query_flops(N, k),
             self.total[rows],
+            rows,
         )
 
     def solve(self, whole_k: bool) -> Plans:
@@ -334,23 +339,26 @@ def _sizes(x: FloatArray, low: FloatArray, high: FloatArray) -> FloatArray:
     return np.where(x <= np.log(low), low, np.where(x >= np.log(high), high, np.exp(x)))
 
 
-def largest_size(flops: Flops, budget: FloatArray) -> FloatArray:
-    """N whose FLOPs are a budget, for FLOPs that grow with N; at most 1e90.
+def largest_size(flops: Flops, budget: FloatArray, low: FloatArray, high: FloatArray) -> FloatArray:
+    """Largest N between two ends that a budget pays for, for FLOPs that grow with N.
 
-    FLOPs in proportion to N are met at once; the others by bisection.
+    FLOPs in proportion to N are inverted at once, others by bisection; no N outside the ends is
+    asked for. Below ``low`` where not even that is paid.
     """
-    one = np.ones_like(budget)
-    with np.errstate(over="ignore"):
-        N = np.minimum(budget / flops(one), 1e90)
-    exact = np.abs(flops(N) / budget - 1) < 1e-13
-    if exact.all():
-        return N
-    low, high = np.log(1e-30) * one, np.log(1e90) * one
-    for _ in range(60):
-        middle = (low + high) / 2
-        paid = flops(np.exp(middle)) <= budget
-        low, high = np.where(paid, middle, low), np.where(paid, high, middle)
-    return np.where(exact, N, np.exp(low))
+    most = np.minimum(high, 1e90)
+    all_paid = flops(most) <= budget
+    guess = low * (budget / flops(low))
+    paid = guess >= low
+    inside = np.clip(guess, low, most)
+    exact = all_paid | ~paid | (np.abs(flops(inside) / budget - 1) < 1e-13)
+    if not exact.all():
+        left, right = np.log(low), np.log(most)
+        for _ in range(60):
+            middle = (left + right) / 2
+            enough = flops(np.clip(np.exp(middle), low, most)) <= budget
+            left, right = np.where(enough, middle, left), np.where(enough, right, middle)
+        inside = np.where(exact, inside, np.clip(np.exp(left), low, most))
+    return np.where(all_paid, high, np.where(paid, inside, guess))
 
 
 # ----------------------------------------------------- whole numbers of samples, apart budgets

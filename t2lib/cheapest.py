@@ -13,8 +13,7 @@ import numpy as np
 import pandas as pd
 from scipy import optimize, special
 
-from t2lib.allocate import Allocation, Range, _not_negative, allocate, range_of
-from t2lib.cost import CostModel
+from t2lib.allocate import Allocation, Range, _not_negative, allocate, cost_model, range_of
 from t2lib.datawall import DataWall
 from t2lib.objective import Metric, Objective
 
@@ -22,6 +21,8 @@ from t2lib.objective import Metric, Objective
 # times over is called out of reach: 1e60 FLOPs, where all that was ever bought is below 1e30.
 _START = (1e9, 2e10)
 _OUT_OF_REACH = 1e40
+# Where a budget smaller by this in its logarithm still reaches the target, it lies on a plateau.
+_PLATEAU = 1e-6
 
 
 def cheapest(
@@ -77,12 +78,13 @@ def cheapest(
 
     Examples
     --------
+    >>> from t2lib.cost import CostModel
     >>> from t2lib.laws import Chinchilla
     >>> law = Chinchilla(E=1.69, A=406.4, B=410.7, alpha=0.34, beta=0.28)
     >>> chat = CostModel(prompt_tokens=500, answer_tokens=500, shared_cache=False)
     >>> plan = cheapest(law, target=2.0, queries=1e10, cost=chat)
     >>> f"{plan.N:.3g} parameters, {plan.D:.3g} tokens, {plan.total_flops:.3g} FLOPs"
-    '1.12e+10 parameters, 2.66e+12 tokens, 4.03e+23 FLOPs'
+    '6.49e+09 parameters, 3.89e+12 tokens, 2.81e+23 FLOPs'
     """
     limits: dict[str, Any] = {
         "queries": queries,
@@ -117,7 +119,7 @@ class _Question:
     ) -> None:
         self.law, self.objective, self.target = law, objective, target
         self.limits, self.settings = limits, settings
-        self.cost = CostModel() if settings["cost"] is None else settings["cost"]
+        self.cost = cost_model(settings["cost"])
         self.smallest, self.largest = range_of(limits["n_range"])
         self._plans: dict[float, Allocation] = {}
         self.sought = sought_budget(limits)
@@ -143,9 +145,18 @@ class _Question:
             if self._miss(short) > 0:
                 raise ValueError(self.why_not())
             return self.plan(least)
-        root = optimize.brentq(self._miss, short, enough, xtol=1e-13, rtol=1e-15)
+        root = float(optimize.brentq(self._miss, short, enough, xtol=1e-13, rtol=1e-15))
+        if self._miss(root - _PLATEAU) <= 0:
+            root = self._near_end(short, root)
         self._miss(root)
         return self._plans[root]
+
+    def _near_end(self, short: float, enough: float) -> float:
+        """Least budget on a plateau at the target, where more buys nothing: by bisection."""
+        while enough - short > _PLATEAU:
+            middle = (short + enough) / 2
+            short, enough = (middle, enough) if self._miss(middle) > 0 else (short, middle)
+        return enough
 
     def _miss(self, log_flops: float) -> float:
         """How much is missing, positive before the target; nearly a straight line."""
@@ -167,10 +178,11 @@ class _Question:
         """
         most, step = float(np.log(self.ceiling)), float(np.log(1e3))
         start = float(np.clip(np.log(self.ceiling / _OUT_OF_REACH), least, most))
-        outward, end = (1.0, most) if self._miss(start) > 0 else (-1.0, least)
+        missed = self._miss(start) > 0
+        outward, end = (1.0, most) if missed else (-1.0, least)
         while start != end:
-            next_one = outward * min(outward * (start + outward * step), outward * end)
-            if self._miss(next_one) * outward <= 0:
+            next_one = float(np.clip(start + outward * step, least, most))
+            if (self._miss(next_one) > 0) != missed:
                 return min(start, next_one), max(start, next_one)
             start, step = next_one, 2 * step
         return end, end

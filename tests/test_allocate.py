@@ -1,5 +1,7 @@
 """Allocation: against closed forms, root searches and brute force; refusals and bounds."""
 
+import doctest
+import importlib
 import time
 
 import numpy as np
@@ -370,3 +372,11 @@ def test_a_frontier_of_sixty_budgets_is_quick(law):
     frontier(law, train_flops=np.geomspace(1e17, 1e25, 60), inference_flops=2e9)
     # About 0.1 s; the bound only tells a search that evaluates the law one N at a time.
     assert time.process_time() - start < 2.0
+
+
+@pytest.mark.parametrize(
+    "name", ["allocate", "cheapest", "recommendation", "datawall", "extrapolation"]
+)
+def test_docstring_examples_are_true(name):
+    found = doctest.testmod(importlib.import_module(f"t2lib.{name}"))
+    assert found.attempted and not found.failed

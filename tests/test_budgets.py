@@ -54,6 +54,16 @@ class Plain:
         return 2 * N * (self.P + k * self.T)
 
 
+class Bent(Plain):
+    """The more samples, the cheaper each."""
+
+    def __init__(self):
+        super().__init__(0, 1)
+
+    def query_flops(self, N, k):
+        return 2 * N * np.sqrt(k)
+
+
 def metric_of(law):
     return next(name for name in SIGN if hasattr(law, name))
 
@@ -335,10 +345,31 @@ def test_attention_end_to_end():
 
 
 def test_a_cost_that_is_not_linear_in_n_is_inverted():
-    budget = np.array([1e3, 1e10, 1e25])
-    N = largest_size(lambda N: 5 * N + N**1.5, budget)
+    budget, low = np.array([1e3, 1e10, 1e25]), np.ones(3)
+    no_end = np.full(3, np.inf)
+    N = largest_size(lambda N: 5 * N + N**1.5, budget, low, no_end)
     np.testing.assert_allclose(5 * N + N**1.5, budget, rtol=1e-12)
-    np.testing.assert_allclose(largest_size(lambda N: 3 * N, budget), budget / 3, rtol=1e-15)
+    np.testing.assert_allclose(largest_size(lambda N: 3 * N, budget, low, no_end), budget / 3)
+    ends = np.array([10.0, 1e12, np.inf])
+    assert largest_size(lambda N: 3 * N, budget, low, ends)[:2].tolist() == [10.0, 1e10 / 3]
+    assert (largest_size(lambda N: 3 * N, budget, np.full(3, 1e30), no_end) < 1e30).all()
+
+
+def test_one_architecture_costs_its_own_model():
+    model = t2.ArchitectureFamily()(1e9)
+    N = float(model.parameters("all"))
+    one = t2.CostModel(1000, 500, architecture=model)
+    for budget in (
+        {"total_flops": 1e22, "queries": 1e6},
+        {"train_flops": 1e22, "inference_flops": 1e14},
+    ):
+        plan = allocate(ADDITIVE, **budget, cost=one, n_range=(N, N))
+        same = allocate(ADDITIVE, **budget, cost=ATTENTION, n_range=(N, N))
+        assert N == plan.N and plan.metric == pytest.approx(same.metric, rel=1e-4)
+        profile = isoflop_profile(ADDITIVE, **budget, cost=one, N=[N])
+        assert profile["neg_log_pass"][0] == pytest.approx(plan.metric, rel=1e-9)
+        with pytest.raises(ValueError, match="the architecture has"):
+            allocate(ADDITIVE, **budget, cost=one)
 
 
 # ------------------------------------------------------------------------------- constraints
@@ -492,6 +523,12 @@ def test_a_plan_in_words():
         ({"total_flops": 1e20, "queries": 1, "unique_tokens": -1}, "unique_tokens is -1"),
         ({"total_flops": [1e20, 1e21], "queries": 1}, "allocate takes one budget"),
         ({"train_flops": 1e20, "fitted": {"M": (1, 2)}}, "fitted has M: must be"),
+        (
+            {"train_flops": 1e20, "cost": "paper"},
+            "cost is a str without train_flops, tokens, query",
+        ),
+        ({"train_flops": 1e20, "n_range": 5}, r"n_range is 5: must be \(smallest, largest\)"),
+        ({"total_flops": 1e20, "queries": 1, "cost": Bent()}, "query_flops is not linear in k"),
     ],
 )
 def test_what_makes_no_sense_is_refused(arguments, message):

@@ -221,6 +221,25 @@ def test_what_anything_reaches_costs_the_least():
     assert plan.metric < 1e4
 
 
+def test_on_a_plateau_the_least_budget_is_its_near_end():
+    """Where repeated data gain nothing any more, a larger budget buys nothing either."""
+    limits = {"unique_tokens": 1e9, "n_range": (1e6, 1e6)}
+    there = allocate(HOFFMANN, train_flops=1e26, **limits)
+    assert allocate(HOFFMANN, train_flops=1e24, **limits).metric == there.metric
+    plan = cheapest(HOFFMANN, target=there.metric, **limits)
+    assert plan.metric == pytest.approx(there.metric, rel=1e-14) and plan.train_flops < 1e19
+    smaller = allocate(HOFFMANN, train_flops=plan.train_flops / 2, **limits)
+    assert smaller.metric > plan.metric
+    flat = t2.Chinchilla(1.0, 0.0, 0.0, 0.0, 0.0)
+    assert cheapest(flat, target=1.0).train_flops == 6.0
+
+
+def test_a_law_that_all_reach_or_none():
+    for law, target in ((t2.AdditiveLaw(0.1, 0, 0, 0, 0, 1.2, 0.3), 1.0), (ADDITIVE, 3.0)):
+        plan = cheapest(law, target=target, queries=1e6)
+        assert plan.metric == pytest.approx(target)
+
+
 def test_constraints_cost():
     free = cheapest(CONSISTENT, target=0.6, queries=1e7, cost=CACHE)
     for constraint in (
