@@ -260,8 +260,9 @@ LOSE = """
                     if i == 5:
                         for pid in pids:
                             os.kill(pid, signal.SIGKILL)
+                        killed = time.monotonic()
         except parallel.ClusterError as error:
-            print(error)
+            print(time.monotonic() - killed, error)
 """
 
 
@@ -284,19 +285,19 @@ def test_a_cluster_that_is_gone_is_told_within_seconds(lost, message, tmp_path):
     worker = [*cli, "distributed.cli.dask_worker", address, "--no-nanny", "--nthreads", "1", *local]
     try:
         started["worker"] = run(worker)
-        with distributed.Client(address, timeout=60) as client:
-            client.wait_for_workers(1, timeout=60)
-        began = time.monotonic()
+        with distributed.Client(address, timeout=200) as client:
+            client.wait_for_workers(1, timeout=200)
         told = subprocess.run(
             [sys.executable, "lose.py", str(started[lost].pid)],
             cwd=tmp_path,
             env=environment,
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=300,
         )
-        assert message in told.stdout and told.stdout.count("\n") == 1
-        assert time.monotonic() - began < 90
+        seconds, line = told.stdout.split(" ", 1)
+        assert line.startswith(message) and line.count("\n") == 1
+        assert float(seconds) < 30
     finally:
         for process in started.values():
             process.kill()
