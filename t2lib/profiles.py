@@ -279,15 +279,27 @@ class _Path:
     def border(
         self, direction: FloatArray, critical: float, start: FloatArray
     ) -> tuple[tuple[float, ...], FloatArray]:
-        """Point along a ray at which the root is critical, by secant steps."""
-        radius = critical
-        for _ in range(12):
+        """Point along a ray at which the root is critical, by secant steps within a bracket.
+
+        At a bound of a parameter the sum of squares turns from flat to steep: there the secant
+        alone would jump to and fro.
+        """
+        radius, within, beyond = critical, 0.0, np.inf
+        for _ in range(_MOST_STEPS):
             v, values, objective = self.rest(self.best + radius * direction, start)
             reached = self.root(objective)
-            if abs(reached / critical - 1) < 1e-3:
+            if abs(reached / critical - 1) < 2e-3:
                 return (*values, objective), v
-            radius *= float(np.clip(critical / max(reached, 1e-9), 0.4, 2.5))
-            start = v
+            within, beyond = (radius, beyond) if reached < critical else (within, radius)
+            guess = radius * float(np.clip(critical / max(reached, 1e-9), 0.4, 2.5))
+            if np.isfinite(beyond) and not within < guess < beyond:
+                guess = (within + beyond) / 2
+            elif np.isfinite(beyond):  # a step that hardly shrinks the bracket is a bad one
+                room = 0.1 * (beyond - within)
+                guess = float(np.clip(guess, within + room, beyond - room))
+            if beyond - within < 1e-6 * beyond or guess > 100 * critical:
+                break
+            radius, start = guess, v
         return (np.nan, np.nan, np.nan), self.problem.start
 
 
