@@ -148,7 +148,7 @@ def law_of(like: Any, params: Mapping[Any, float]) -> Any:
     like : a law of t2lib
         Chinchilla, additive, or one of the Beta laws.
     params : mapping of str to float
-        As in :attr:`t2lib.fit.Fit.params`.
+        As in ``Fit.params``.
 
     Returns
     -------
