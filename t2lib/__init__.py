@@ -28,5 +28,8 @@ class _Package(ModuleType):
         if not (isinstance(value, ModuleType) and name in __all__ and name != "plots"):
             super().__setattr__(name, value)
 
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return import_module, (self.__name__,)  # functions that name the package travel to workers
+
 
 sys.modules[__name__].__class__ = _Package

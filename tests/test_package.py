@@ -1,0 +1,43 @@
+"""The package: its parts are imported at their first use, and it travels to worker processes."""
+
+import pickle
+import subprocess
+import sys
+import types
+
+import cloudpickle
+import pytest
+
+import t2lib as t2
+
+
+def test_every_public_name_is_there():
+    """A module only where it is public itself: ``t2.allocate`` is the function."""
+    modules = [name for name in t2.__all__ if isinstance(getattr(t2, name), types.ModuleType)]
+    assert modules == ["plots"] and set(t2.__all__) <= set(dir(t2))
+
+
+def test_functions_keep_their_names_when_their_modules_are_imported():
+    import t2lib.allocate
+    import t2lib.simulate
+
+    assert t2lib.allocate is t2.allocate and callable(t2.allocate) and callable(t2.simulate)
+    assert isinstance(t2.passk, types.ModuleType)
+
+
+def test_unknown_names_are_refused():
+    with pytest.raises(AttributeError, match="nope"):
+        _ = t2.nope
+
+
+def test_a_notebook_s_function_that_names_the_package_can_be_sent():
+    """As joblib and Dask send it."""
+    send = cloudpickle.dumps(lambda: t2.allocate.__name__)
+    assert pickle.loads(send)() == "allocate"
+
+
+def test_importing_it_loads_nothing_large():
+    """So that a command that only reads a file need not wait."""
+    code = "import sys, t2lib; print([m for m in ('numpy', 'pandas', 'scipy') if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
