@@ -411,6 +411,8 @@ def budget_of(
     ]
     shape = np.broadcast_shapes(*(b.shape for b in budgets), () if sizes is None else sizes.shape)
     first, *rest = (np.broadcast_to(b, shape).ravel() for b in budgets)
+    if not first.size:
+        raise ValueError(f"{names[0]} is empty")
     low, high = np.full(first.shape, smallest), np.full(first.shape, largest)
     if sizes is not None:
         low = high = np.broadcast_to(sizes, shape).ravel()

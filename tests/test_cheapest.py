@@ -245,8 +245,7 @@ def test_constraints_cost():
     for constraint in (
         {"n_range": (None, free.N / 2)},
         {"n_range": (free.N * 2, None)},
-        {"max_k": free.k / 4},
-        {"verifier": 0.9},
+        {"max_k": free.k / 4, "verifier": 0.9},
         {"unique_tokens": free.D / 10},
     ):
         plan = cheapest(CONSISTENT, target=0.6, queries=1e7, cost=CACHE, **constraint)
