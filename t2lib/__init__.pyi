@@ -12,7 +12,6 @@ from .batch import ChinchillaRefit as ChinchillaRefit
 from .calibration import Study as Study
 from .calibration import coverage as coverage
 from .calibration import intervals as intervals
-from .calibration import law_of as law_of
 from .cheapest import cheapest as cheapest
 from .cost import CostModel as CostModel
 from .cost import Hardware as Hardware
@@ -44,6 +43,8 @@ from .laws import BetaRegressionLaw as BetaRegressionLaw
 from .laws import Chinchilla as Chinchilla
 from .laws import InteractionLaw as InteractionLaw
 from .laws import LawsAtEachK as LawsAtEachK
+from .laws import law_of as law_of
+from .laws import parameter_names as parameter_names
 from .layouts import load_accuracies as load_accuracies
 from .layouts import load_points as load_points
 from .layouts import load_questions as load_questions

@@ -94,7 +94,7 @@ class Allocation:
 
     @property
     def cost(self) -> dict[str, float]:
-        """What the plan spends, in FLOPs.
+        """What the plan spends, in FLOPs (in money with a cost model in money).
 
         ``train_flops``; for one query ``query_flops`` and, where the cost model tells them apart,
         its parts ``prefill_flops`` and ``decode_flops``. End to end also ``serving_flops`` for all
@@ -126,7 +126,8 @@ class Allocation:
             f"{self.metric_name} = {self.metric:.4g}",
         ]
         cost = self.cost
-        lines.append(f"training {cost['train_flops']:.4g} FLOPs, a query {cost['query_flops']:.4g}")
+        unit = getattr(cost_model(self._cost), "unit", "FLOPs")
+        lines.append(f"training {cost['train_flops']:.4g} {unit}, a query {cost['query_flops']:.4g}")
         if "serving_share" in cost:
             lines[-1] += (
                 f"; {self.queries:.4g} queries take {cost['serving_share']:.1%}"

@@ -13,7 +13,7 @@ from scipy import stats
 
 from t2lib import parallel
 from t2lib.fit import Fit
-from t2lib.laws import Chinchilla
+from t2lib.laws import law_of
 from t2lib.posterior import posterior
 from t2lib.problem import Problem, slopes
 from t2lib.profiles import profile
@@ -138,28 +138,6 @@ def _numbers(study: Study, params: pd.DataFrame) -> pd.DataFrame:
         except ValueError:
             continue
     return pd.DataFrame(rows)
-
-
-def law_of(like: Any, params: Mapping[Any, float]) -> Any:
-    """Build a law of the same kind from a fit's parameters, such as a row of a bootstrap.
-
-    Parameters
-    ----------
-    like : a law of t2lib
-        Chinchilla, additive, or one of the Beta laws.
-    params : mapping of str to float
-        As in ``Fit.params``.
-
-    Returns
-    -------
-    a law of the same class
-    """
-    if not hasattr(like, "chinchilla"):
-        return type(like)(**params)
-    names = ("E", "A", "B", "alpha", "beta")
-    first = Chinchilla(**{name: params[name] for name in names})
-    rest = [value for name, value in params.items() if name not in names]
-    return type(like)(first, *rest) if len(rest) == 2 else type(like)(first, tuple(rest))
 
 
 def _curvature(

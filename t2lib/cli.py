@@ -175,6 +175,7 @@ def fit(
         )
         suite_fit = fit_suite(
             results.curves,
+            counts=results.counts,
             tasks=task or None,
             n_bootstrap=n_bootstrap,
             seed=seed,

@@ -36,7 +36,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -492,6 +492,7 @@ class PricedCost:
 
     cost: CostModel
     hardware: Hardware
+    unit: ClassVar[str] = "of money"  # what a plan's summary says after a number
 
     def __post_init__(self) -> None:
         self.hardware._need("price_per_hour")

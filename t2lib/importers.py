@@ -57,12 +57,16 @@ class ImportedResults:
         What a reader of the results should know, one line each.
     files : int
         Number of files read.
+    counts : DataFrame or None
+        One row for each question that was sampled: ``suite, model, task, n_params, n_tokens,
+        n_samples, n_correct``; None where there are likelihoods or curves only.
     """
 
     curves: pd.DataFrame
     skipped: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     files: int = 0
+    counts: pd.DataFrame | None = None
 
 
 def read_results(
@@ -155,7 +159,8 @@ def read_results(
             fault = fault or read  # files under way are finished, no further ones are begun
     if fault:
         bad.add(fault)
-    return ImportedResults(found.table(bad), bad.messages, found.notes, found.files)
+    curves = found.table(bad)
+    return ImportedResults(curves, bad.messages, found.notes, found.files, found.counts(curves))
 
 
 def _grid(k: npt.ArrayLike | None) -> npt.NDArray[np.int64] | None:
@@ -304,7 +309,9 @@ class _Read:
 
     path: Path
     curves: pd.DataFrame
-    notes: list[str]
+    notes: list[str] = field(default_factory=list)
+    # Of each checkpoint that was sampled: samples and right samples, shape (2, questions).
+    counts: dict[Key, npt.NDArray[np.int64]] = field(default_factory=dict)
 
 
 def _read_file(
@@ -314,7 +321,7 @@ def _read_file(
     try:
         if file.path.suffix == ".jsonl" and _is_log(file.path):
             return _read_log(file, runs, suite, grid)
-        return _Read(file.path, _read_table(file.path, runs, suite, grid), [])
+        return _read_table(file.path, runs, suite, grid)
     except DataError as error:
         message = str(error)
     except OSError as error:
@@ -336,7 +343,22 @@ def _read_log(
     mine = _run_of(file, runs)
     tasks, notes = read_samples(file.path)
     answers = {(suite, mine.model, one.task, mine.n_params, mine.n_tokens): one for one in tasks}
-    return _Read(file.path, _curves(file.path, answers, grid), notes)
+    return _reduced(file.path, answers, grid, notes)
+
+
+def _reduced(
+    path: Path,
+    answers: dict[Key, Answers],
+    grid: npt.NDArray[np.int64] | None,
+    notes: list[str] | None = None,
+) -> _Read:
+    """Keep of a file's answers their curves, and the counts: likelihoods would fill the memory."""
+    counts = {
+        key: np.stack([one.n_samples, one.n_correct])
+        for key, one in answers.items()
+        if one.n_samples is not None and one.n_correct is not None
+    }
+    return _Read(path, _curves(path, answers, grid), notes or [], counts)
 
 
 def _curves(
@@ -408,7 +430,7 @@ def _labelled(keys: list[Key], columns: dict[str, Any]) -> pd.DataFrame:
 
 def _read_table(
     path: Path, runs: dict[str, Run] | None, suite: str, grid: npt.NDArray[np.int64] | None
-) -> pd.DataFrame:
+) -> _Read:
     """Read a table of questions or curves, chunk by chunk, and reduce it to curves."""
     import pandas as pd
 
@@ -433,12 +455,12 @@ def _read_table(
         repeats = table[table.duplicated([*CHECKPOINT, "k"])]
         if len(repeats):
             raise DataError(f"{path}: row {repeats.index[0]}: repeats an earlier row's checkpoint")
-        return table.reset_index(drop=True)
+        return _Read(path, table.reset_index(drop=True))
     answers = {}
     for key, parts in groups.items():
         answers[key] = _answers(path, key, pd.concat(parts))
         parts.clear()
-    return _curves(path, answers, grid)
+    return _reduced(path, answers, grid)
 
 
 def _answers(path: Path, key: Key, rows: pd.DataFrame) -> Answers:
@@ -506,12 +528,14 @@ class _Collected:
 
     def __init__(self) -> None:
         self.parts: list[tuple[Path, pd.DataFrame]] = []
+        self.sampled: list[tuple[Key, npt.NDArray[np.int64]]] = []
         self.notes: list[str] = []
         self.files = 0
 
     def add(self, read: _Read) -> None:
         self.files += 1
         self.parts.append((read.path, read.curves))
+        self.sampled += read.counts.items()
         self.notes += [note for note in read.notes if note not in self.notes]
 
     def table(self, bad: _Bad) -> pd.DataFrame:
@@ -533,6 +557,22 @@ class _Collected:
         for name in WORDS:
             curves[name] = curves[name].astype(object)
         return validate(curves, "curves", "results")
+
+    def counts(self, curves: pd.DataFrame) -> pd.DataFrame | None:
+        """Put the sampled questions of the checkpoints that are in the curves into one table."""
+        import pandas as pd
+
+        kept = set(zip(*(curves[name] for name in CHECKPOINT), strict=True))
+        sampled = [(key, counts) for key, counts in self.sampled if key in kept]
+        if not sampled:
+            return None
+        checkpoints = pd.DataFrame([key for key, _ in sampled], columns=CHECKPOINT)
+        for name in WORDS:  # a word for each question would take more memory than its counts
+            checkpoints[name] = checkpoints[name].astype("category")
+        questions = [counts.shape[1] for _, counts in sampled]
+        table = checkpoints.loc[checkpoints.index.repeat(questions)].reset_index(drop=True)
+        n, c = np.concatenate([counts for _, counts in sampled], axis=1)
+        return table.assign(n_samples=n, n_correct=c)
 
     def _without_repeats(self, curves: pd.DataFrame, bad: _Bad) -> pd.DataFrame:
         """Refuse two runs with one name: a checkpoint in two files, or a model of two sizes."""

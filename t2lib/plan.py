@@ -9,9 +9,10 @@ from typing import Any
 from t2lib.allocate import Allocation, allocate
 from t2lib.cheapest import cheapest
 from t2lib.curves import load_curves
+from t2lib.laws import law_of
 from t2lib.registry import data_folder, read_json
 from t2lib.schemas import DataError, require_one_of
-from t2lib.suite import LARGEST_K, SuiteFit, describe_plan, fit_law, law_range, make_law
+from t2lib.suite import LARGEST_K, SuiteFit, describe_plan, fit_law, law_range
 
 # The law that the embedded suites answer with, and the laws that they can be asked for.
 _EMBEDDED_LAWS = {
@@ -94,7 +95,7 @@ def from_suite(suite: str, task: str | None = None, law: str | None = None) -> F
         # Its questions are not embedded; chapter 07 records the laws fitted to them.
         record = read_json(data_folder() / "recorded" / f"ch07_pythia_{task}.json")
         kind = {"BetaConsistentLaw": "consistent", "BetaRegressionLaw": "regression"}[name]
-        fitted, source = make_law(name, record["values"]["all"][kind]), "recorded by chapter 07"
+        fitted, source = law_of(name, record["values"]["all"][kind]), "recorded by chapter 07"
     else:
         fitted, source = fit_law(name, {"curves": rows}).law, "fitted just now"
     return FittedLaw(fitted, task, f"{source}, embedded suite {suite}", law_range(rows))

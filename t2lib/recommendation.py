@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
 import joblib
@@ -18,6 +18,7 @@ import pandas as pd
 
 from t2lib.allocate import Allocation, allocate
 from t2lib.cheapest import cheapest, sought_budget
+from t2lib.laws import law_of, parameter_names
 from t2lib.objective import Objective
 from t2lib.uncertainty import percentile_interval
 
@@ -171,57 +172,21 @@ def allocation_region(
     return AllocationRegion(point, table, level)
 
 
-def law_from_parameters(like: Any, values: Mapping[str, float]) -> Any:
-    """Make a law of the same kind from parameters as ``Fit.params`` names them.
-
-    Parameters
-    ----------
-    like : Chinchilla, AdditiveLaw, BetaRegressionLaw, BetaConsistentLaw or InteractionLaw
-    values : mapping
-        Name to value; others than the law's are ignored.
-
-    Returns
-    -------
-    object
-        A law of the type of ``like``.
-
-    Raises
-    ------
-    ValueError
-        Where a parameter is missing or out of its range, or the kind of law is another.
-    """
-    made: dict[str, Any] = {}
-    for field in fields(like):
-        if field.name == "chinchilla":
-            made["chinchilla"] = law_from_parameters(like.chinchilla, values)
-        elif field.name == "theta":
-            made["theta"] = tuple(_value(values, f"theta{i}") for i in range(5))
-        elif isinstance(getattr(like, field.name), float | int):
-            made[field.name] = _value(values, field.name)
-        else:
-            raise ValueError(f"{type(like).__name__} cannot be made from named parameters")
-    return type(like)(**made)
-
-
-def _value(values: Mapping[str, float], name: str) -> float:
-    if name not in values:
-        raise ValueError(f"the draws have no column {name!r}")
-    return float(values[name])
-
-
 def _laws(law: Any, draws: pd.DataFrame | Sequence[Any]) -> list[tuple[Any, Any]]:
     """Return a pair for each draw: what a law is made like (None: it is one), and from what."""
     if not isinstance(draws, pd.DataFrame):
         return [(None, drawn) for drawn in draws]
-    rows: list[Any] = draws.to_dict("records")
-    if len(rows):
-        law_from_parameters(law, dict.fromkeys(rows[0], 0.5))  # a missing column, said at once
+    names = parameter_names(law)
+    for name in names if len(draws) else ():
+        if name not in draws:
+            raise ValueError(f"the draws have no column {name!r}")
+    rows = draws.reindex(columns=list(names)).to_dict("records")
     return [(law, row) for row in rows]
 
 
 def _row(like: Any, values: Any, point: Allocation, settings: Mapping[str, Any]) -> dict[str, Any]:
     try:
-        law = values if like is None else law_from_parameters(like, values)
+        law = values if like is None else law_of(like, values)
         plan = _ask(law, settings)
         given = {name: settings[name] for name in _JUDGED if name in settings}
         objective = Objective.of(law, point.metric_name, **given)

@@ -30,10 +30,9 @@ from t2lib.fit_beta import (
 )
 from t2lib.laws import (
     AdditiveLaw,
-    BetaConsistentLaw,
-    BetaRegressionLaw,
     Chinchilla,
     InteractionLaw,
+    law_of,
 )
 from t2lib.registry import read_json
 from t2lib.schemas import DataError, require_one_of, validate
@@ -88,7 +87,7 @@ class SuiteFit:
     def law(self, task: str, name: str) -> Any:
         """Return a fitted law; DataError where it was not fitted."""
         require_one_of(name, self.law_names(task), f"law fitted to {task}")
-        return make_law(name, self.task(task)["laws"][name]["params"])
+        return law_of(name, self.task(task)["laws"][name]["params"])
 
     def best_law(self, task: str) -> str:
         """Name of the law that best predicts what it has not seen; Chinchilla knows no samples.
@@ -110,7 +109,7 @@ class SuiteFit:
         """Laws of the bootstrap's resamples; empty without a bootstrap."""
         draws = self.task(task)["laws"][name].get("draws") or {}
         rows = zip(*draws.values(), strict=True)
-        return [make_law(name, dict(zip(draws, row, strict=True))) for row in rows]
+        return [law_of(name, dict(zip(draws, row, strict=True))) for row in rows]
 
     def text(self) -> str:
         """Return the JSON text; the same fits always gives the same text."""
@@ -143,32 +142,6 @@ class SuiteFit:
         except (LookupError, TypeError, AttributeError, ValueError) as error:
             raise DataError(f"{path}: not numbers of t2 fit: {error!s:.200}") from None
         return suite
-
-
-def make_law(name: str, params: dict[str, float]) -> Any:
-    """Return the law of this class name with these fitted parameters.
-
-    Raises
-    ------
-    DataError
-        For an unknown name, or a parameter that is missing or not one of the law's.
-    """
-    values = {key: float(value) for key, value in params.items()}
-    require_one_of(name, (*LIKELIHOOD_LAWS, "InteractionLaw"), "law")
-    try:
-        if name == "Chinchilla":
-            return Chinchilla(**values)
-        if name == "AdditiveLaw":
-            return AdditiveLaw(**values)
-        if name == "InteractionLaw":
-            return InteractionLaw(**values)
-        first = Chinchilla(*(values[x] for x in ("E", "A", "B", "alpha", "beta")))
-        if name == "BetaConsistentLaw":
-            return BetaConsistentLaw(first, values["c0"], values["c1"])
-        theta = tuple(values[f"theta{i}"] for i in range(5))
-        return BetaRegressionLaw(first, theta)  # type: ignore[arg-type]
-    except (KeyError, TypeError) as error:
-        raise DataError(f"{name}: parameter {error} is missing or unknown") from None
 
 
 # ------------------------------------------------------------------------------------- fitting
@@ -494,7 +467,7 @@ def _uncertainty(
     if draws.attrs["interrupted"]:
         raise KeyboardInterrupt
     rows = [dict(zip(draws.columns, row, strict=True)) for row in draws.to_numpy()]
-    laws = [make_law(type(law).__name__, row) for row in rows]
+    laws = [law_of(law, row) for row in rows]
     found = parallel.run(
         (partial(_plan_of_draw, one, *budgets) for one in laws[:PLANNED_DRAWS]), n_jobs=n_jobs
     )

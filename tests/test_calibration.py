@@ -85,13 +85,3 @@ def test_bad_input():
         t2.coverage(study(), ["profile"], seeds=0)
     with pytest.raises(ValueError, match="must be one of curvature"):
         t2.intervals(study(), pd.DataFrame(), "guess", seed=0)
-
-
-def test_law_of_params():
-    """A bootstrap's row becomes a law again."""
-    beta = t2.BetaConsistentLaw(LAW, 0.5, 0.3)
-    sigmoid = t2.BetaRegressionLaw(LAW, (1.0, 0.9, 0.8, 1.0, 0.4))
-    assert t2.law_of(LAW, vars(LAW)) == LAW
-    assert t2.law_of(beta, vars(LAW) | {"c0": 0.5, "c1": 0.3}) == beta
-    theta = {f"theta{i}": value for i, value in enumerate(sigmoid.theta)}
-    assert t2.law_of(sigmoid, vars(LAW) | theta) == sigmoid

@@ -217,6 +217,14 @@ def test_costs_in_money_are_the_bill():
         cost.in_money(t2.Hardware(peak_flops=1e15))
 
 
+def test_a_plan_in_money_says_so():
+    law = t2.AdditiveLaw(E=0.1, A=40.0, B=400.0, alpha=0.25, beta=0.3, G=1.2, gamma=0.4)
+    cost = t2.CostModel(100, 100).in_money(CARD)
+    plan = t2.allocate(law, total_flops=1e6, queries=1e9, cost=cost)
+    assert plan.cost["total_flops"] == pytest.approx(1e6, rel=1e-6)
+    assert "of money, a query" in plan.summary() and "FLOPs" not in plan.summary()
+
+
 def test_decoding_alone_waits_for_memory_and_together_for_arithmetic():
     cost = t2.CostModel(answer_tokens=1)
     # One sequence: 2 N FLOPs while 2 N bytes are read, so bandwidth / peak.

@@ -274,3 +274,38 @@ def test_laws_are_frozen_and_comparable():
         HOFFMANN.E = 2.0
     assert t2.BetaRegressionLaw(TASK, [3.0, 1.2, 0.9, 1.0, -0.2]) == REGRESSION
     assert hash(HOFFMANN) == hash(t2.Chinchilla(1.69, 406.4, 410.7, 0.34, 0.28))
+
+
+# ------------------------------------------------------------------------- named parameters
+
+LINKED = {"c0": -0.2, "c1": 0.6}
+THETAS = {f"theta{i}": value for i, value in enumerate(REGRESSION.theta)}
+
+
+@pytest.mark.parametrize(
+    ("law", "params"),
+    [
+        (TASK, vars(TASK)),
+        (ADDITIVE, vars(ADDITIVE)),
+        (CONSISTENT, vars(TASK) | LINKED),
+        (REGRESSION, vars(TASK) | THETAS),
+    ],
+)
+def test_a_law_of_named_parameters(law, params):
+    """By a law, its class or the class's name, in any order; no name missing or unknown."""
+    kind = type(law)
+    assert t2.parameter_names(law) == tuple(params)
+    for like in (law, kind, kind.__name__):
+        assert t2.law_of(like, dict(reversed(params.items()))) == law
+    with pytest.raises(ValueError, match=rf"^{kind.__name__}: parameter 'alpha' is missing$"):
+        t2.law_of(law, {name: value for name, value in params.items() if name != "alpha"})
+    with pytest.raises(ValueError, match=rf"^{kind.__name__}: parameter 'delta' is unknown$"):
+        t2.law_of(law, params | {"delta": 1.0})
+
+
+def test_laws_without_named_parameters_are_refused():
+    at_each = t2.LawsAtEachK((1, 2), (TASK, TASK), by_compute=False)
+    with pytest.raises(ValueError, match="^LawsAtEachK cannot be made from named parameters$"):
+        t2.law_of(at_each, {})
+    with pytest.raises(ValueError, match=r"^no law named 'os\.system': must be one of Chinchilla"):
+        t2.law_of("os.system", {})

@@ -8,7 +8,7 @@ import pytest
 import t2lib as t2
 from t2lib.allocate import allocate
 from t2lib.cheapest import cheapest
-from t2lib.recommendation import allocation_region, law_from_parameters
+from t2lib.recommendation import allocation_region
 
 HOFFMANN = t2.Chinchilla(E=1.69, A=406.4, B=410.7, alpha=0.34, beta=0.28)
 TASK = t2.Chinchilla(E=0.1, A=70.0, B=2e6, alpha=0.14, beta=0.63)
@@ -37,19 +37,12 @@ def draws_of(law, n=20, spread=0.02, seed=0):
     return pd.DataFrame(noise * np.array(list(values.values())), columns=list(values))
 
 
-@pytest.mark.parametrize("law", [HOFFMANN, ADDITIVE, CONSISTENT, REGRESSION, INTERACTION])
-def test_a_law_is_made_from_what_a_fit_calls_its_parameters(law):
-    values = parameters(law) | {"another": 1.0}
-    assert law_from_parameters(law, values) == law
-    name = next(iter(values))
-    with pytest.raises(ValueError, match=f"the draws have no column '{name}'"):
-        law_from_parameters(law, {k: v for k, v in values.items() if k != name})
-
-
-def test_a_law_at_each_k_is_refused():
-    law = t2.LawsAtEachK((1, 2), (HOFFMANN, HOFFMANN), False)
-    with pytest.raises(ValueError, match="LawsAtEachK cannot be made from named parameters"):
-        law_from_parameters(law, {})
+def test_draws_must_name_every_parameter_and_may_hold_more():
+    draws, given = draws_of(ADDITIVE, n=2), {"train_flops": 1e21, "inference_flops": 2e10}
+    alike = allocation_region(ADDITIVE, draws.assign(another=1.0), **given)
+    pd.testing.assert_frame_equal(alike.draws, allocation_region(ADDITIVE, draws, **given).draws)
+    with pytest.raises(ValueError, match="the draws have no column 'gamma'"):
+        allocation_region(ADDITIVE, draws.drop(columns="gamma"), **given)
 
 
 def test_each_row_is_its_own_allocation():

@@ -388,8 +388,6 @@ def test_the_theme_button_switches(browser: Any, address: str) -> None:
 
 def test_search_finds_a_word(browser: Any, address: str) -> None:
     with Visit(browser, address + "search.html?q=overtraining") as visit:
-        results = visit.page.locator("#search-results li a")
-        results.first.wait_for()
-        targets = results.evaluate_all("links => links.map(link => link.getAttribute('href'))")
-        assert any("intro" in target for target in targets)
+        # Results come one after the other: wait for the landing page's.
+        visit.page.locator("#search-results li a[href*=intro]").first.wait_for()
         assert visit.faults == []

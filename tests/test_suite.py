@@ -7,7 +7,7 @@ import pytest
 from suites import TRUTH, curve_table
 
 import t2lib as t2
-from t2lib.suite import errors, make_law, thin
+from t2lib.suite import errors, thin
 
 LAWS = ["Chinchilla", "AdditiveLaw", "BetaRegressionLaw", "BetaConsistentLaw"]
 
@@ -211,10 +211,3 @@ def test_a_damaged_file_is_one_line(suite, tmp_path, change, message):
     with pytest.raises(t2.DataError, match=message) as error:
         t2.SuiteFit.read(path)
     assert "\n" not in str(error.value)
-
-
-def test_laws_are_made_only_of_their_own_parameters():
-    with pytest.raises(t2.DataError, match=r"no law named 'os\.system'"):
-        make_law("os.system", {})
-    with pytest.raises(t2.DataError):
-        make_law("Chinchilla", {"E": 1, "A": 1, "B": 1, "alpha": 1, "beta": 1, "gamma": 1})
