@@ -152,43 +152,43 @@ SHARED = ["curvature, models", "profile, models", "percentile, models", "BCa, mo
 STUDIES: dict[str, tuple[str, Callable[[], t2.Study], list[str], float]] = {
     # Name: what it is, the study, the methods, and seeds as a share of what is asked for.
     "runs, squares": (
-        "Chinchilla, 108 independent runs, squared errors",
+        "Runs, Chinchilla, squares",
         lambda: chinchilla_runs("sse"),
         [*SQUARES, "BCa, models"],
         1.0,
     ),
     "runs, Huber": (
-        "Chinchilla, 108 independent runs, Huber losses",
+        "Runs, Chinchilla, Huber",
         lambda: chinchilla_runs("huber_log"),
         SQUARES,
         1.0,
     ),
     "Chinchilla": (
-        "Chinchilla, 22 Gemstones of 35 checkpoints (HellaSwag)",
+        "Gemstones, Chinchilla",
         lambda: chinchilla_gemstones("hellaswag_zeroshot"),
         SQUARES + SHARED,
         1.0,
     ),
     "Chinchilla, posterior": (
-        "Chinchilla, 22 Gemstones of 35 checkpoints (HellaSwag)",
+        "Gemstones, Chinchilla",
         lambda: chinchilla_gemstones("hellaswag_zeroshot"),
         ["posterior", "posterior, models"],
         0.4,
     ),
     "additive": (
-        "Additive, 22 Gemstones of 35 checkpoints, 3 k (ARC-Easy)",
+        "Gemstones, additive",
         lambda: additive_gemstones("arce"),
         SQUARES + SHARED,
         1.0,
     ),
     "Beta regression": (
-        "Beta regression, 22 Gemstones of 6 checkpoints, 3 k (ARC-Easy)",
+        "Gemstones, Beta regression",
         lambda: beta_gemstones(t2.fit_beta_regression, "arce"),
         ["percentile, models", "BCa, models"],
         0.4,
     ),
     "Beta-consistent": (
-        "Beta-consistent, 22 Gemstones of 6 checkpoints, 3 k (ARC-Easy)",
+        "Gemstones, Beta-consistent",
         lambda: beta_gemstones(t2.fit_beta_consistent, "arce"),
         ["percentile, models", "BCa, models"],
         0.4,

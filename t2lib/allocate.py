@@ -127,7 +127,8 @@ class Allocation:
         ]
         cost = self.cost
         unit = getattr(cost_model(self._cost), "unit", "FLOPs")
-        lines.append(f"training {cost['train_flops']:.4g} {unit}, a query {cost['query_flops']:.4g}")
+        train, query = cost["train_flops"], cost["query_flops"]
+        lines.append(f"training {train:.4g} {unit}, a query {query:.4g}")
         if "serving_share" in cost:
             lines[-1] += (
                 f"; {self.queries:.4g} queries take {cost['serving_share']:.1%}"

@@ -429,14 +429,16 @@ def law_of(kind: object, params: Mapping[Any, float]) -> Any:
         if name not in params or name not in names:
             what = "unknown" if name in params else "missing"
             raise ValueError(f"{make.__name__}: parameter {name!r} is {what}")
-    values = [float(params[name]) for name in names]
-    if "chinchilla" not in _names_of(make):
-        return make(*values)
-    inner = len(_names_of(Chinchilla))
-    first, rest = Chinchilla(*values[:inner]), values[inner:]
-    if make is BetaRegressionLaw:
-        return make(first, theta=tuple(rest))
-    return make(first, *rest)
+    values = {name: float(params[name]) for name in names}
+    made: dict[str, Any] = {}
+    for name in _names_of(make):
+        if name == "chinchilla":
+            made[name] = Chinchilla(**{inner: values[inner] for inner in _names_of(Chinchilla)})
+        elif name == "theta":
+            made[name] = tuple(values[f"theta{i}"] for i in range(5))
+        else:
+            made[name] = values[name]
+    return make(**made)
 
 
 def _kind(kind: object) -> Any:

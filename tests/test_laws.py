@@ -305,7 +305,7 @@ def test_a_law_of_named_parameters(law, params):
 
 def test_laws_without_named_parameters_are_refused():
     at_each = t2.LawsAtEachK((1, 2), (TASK, TASK), by_compute=False)
-    with pytest.raises(ValueError, match="^LawsAtEachK cannot be made from named parameters$"):
+    with pytest.raises(ValueError, match=r"^LawsAtEachK cannot be made from named parameters$"):
         t2.law_of(at_each, {})
     with pytest.raises(ValueError, match=r"^no law named 'os\.system': must be one of Chinchilla"):
         t2.law_of("os.system", {})
