@@ -1,7 +1,8 @@
 """How long the build, the embedded curves and the Chinchilla fit take: `make bench`.
 
 Aims on 2 cores: the book from nothing under 4 minutes and unchanged under 15 s; the curves under
-60 s and 2 GiB; the fit under 10 ms (squared errors) and 50 ms (Huber).
+60 s and 2 GiB; the fit under 8 ms (squared errors) and 50 ms (Huber); `t2 fit` on a whole suite
+under 90 s and 2 GiB, its report included; `t2 plan` under 1 s when everything is imported.
 """
 
 import os
@@ -16,6 +17,7 @@ import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
 import t2lib as t2
+from t2lib import plan
 
 ROOT = Path(__file__).resolve().parents[1]
 pytestmark = pytest.mark.bench
@@ -81,6 +83,32 @@ def test_curves_from_questions(benchmark: BenchmarkFixture, copy: Path, released
     benchmark.extra_info["peak memory, GiB"] = round(peak, 2)
     print(f"\npeak memory: {peak:.2f} GiB")
     assert peak < 2
+
+
+def test_fit_command_on_a_suite(
+    benchmark: BenchmarkFixture, released: Path, tmp_path: Path
+) -> None:
+    """`t2 fit` on 8 tasks and 770 checkpoints of Gemstones, every question's likelihood."""
+    for task in t2.load_curves("gemstones")["task"].unique():
+        t2.load_questions("gemstones", task).to_parquet(tmp_path / f"{task}.parquet")
+    code = "from t2lib.cli import main; main()"
+    tables = sorted(str(path) for path in tmp_path.glob("*.parquet"))
+    command = [sys.executable, "-c", code, "fit", *tables, "-o", str(tmp_path / "report.html")]
+    peak = benchmark.pedantic(peak_memory, [command, ROOT], rounds=1)
+    benchmark.extra_info["peak memory, GiB"] = round(peak, 2)
+    print(f"\npeak memory: {peak:.2f} GiB")
+    assert (tmp_path / "report.html").is_file() and (tmp_path / "report.json").is_file()
+    assert peak < 2
+
+
+def test_plan_from_the_embedded_suite(benchmark: BenchmarkFixture) -> None:
+    """The answer of `t2 plan`, its law's fit included, imports not."""
+
+    def ask() -> str:
+        law = plan.from_suite("gemstones", "arce")
+        return plan.answer(law, train_flops=1e22, inference_flops=2e10).text()
+
+    assert "samples per query" in benchmark(ask)
 
 
 @pytest.mark.parametrize("objective", ["sse", "huber_log"])
