@@ -185,13 +185,13 @@ STUDIES: dict[str, tuple[str, Callable[[], t2.Study], list[str], float]] = {
         "Gemstones, Beta regression",
         lambda: beta_gemstones(t2.fit_beta_regression, "arce"),
         ["percentile, models", "BCa, models"],
-        0.4,
+        1.0,
     ),
     "Beta-consistent": (
         "Gemstones, Beta-consistent",
         lambda: beta_gemstones(t2.fit_beta_consistent, "arce"),
         ["percentile, models", "BCa, models"],
-        0.4,
+        1.0,
     ),
 }
 
