@@ -308,11 +308,9 @@ def fit_law(name: str, data: dict[str, pd.DataFrame], start: Any = None) -> Fit:
     if "counts" in data and name != "InteractionLaw":
         table = data["counts"]
         columns = [table[x] for x in ("n_params", "n_tokens", "n_samples", "n_correct")]
-        by_counts = {
-            "BetaConsistentLaw": fit_beta_consistent_counts,
-            "BetaRegressionLaw": fit_beta_regression_counts,
-        }
-        return by_counts[name](*columns)
+        if name == "BetaConsistentLaw":
+            return fit_beta_consistent_counts(*columns, start=start)
+        return fit_beta_regression_counts(*columns, start=start)
     rows = data["curves"]
     if name == "Chinchilla":
         one = rows[rows["k"] == rows["k"].min()]

@@ -21,7 +21,7 @@ from t2lib.simulate import Noise, simulate, t2_grid
 SCATTER = 0.03  # of a checkpoint's loss, relative; Gemstones scatter by 2 to 4 % around their law
 SCATTER_AT_K = 0.01
 SEEDS = 200
-RESAMPLES = 24  # few: the interval is Student's, with one degree of freedom less
+RESAMPLES = 100
 KS = (1.0, 16.0, 256.0)
 LOGARITHMIC = ("A", "B", "G")  # coefficients span decades: their logarithm is estimated
 
@@ -68,24 +68,28 @@ def draw_counts(rng):
     return table.assign(n=n, c=rng.binomial(n, rng.beta(a, b)))
 
 
-def fit_losses(objective):
-    return lambda t: t2.fit_chinchilla(t["N"], t["D"], t["loss"], objective=objective)
-
-
 def fit_curves(function, **settings):
-    return lambda t: function(
-        t["N"],
-        t["D"],
-        t["k"],
-        t["pass_at_k"],
-        **settings,
-        **({"loss": t["loss"]} if "loss" in t else {}),
-    )
+    """A fit of pass@k; the Beta laws read the checkpoints' losses too."""
+
+    def fit(t):
+        loss = {"loss": t["loss"]} if "loss" in t else {}
+        return function(t["N"], t["D"], t["k"], t["pass_at_k"], **loss, **settings)
+
+    return fit
+
+
+def fit_beta_curves(function, **settings):
+    """A fit, and the function that refits resamples from it."""
+    refit = lambda fit: fit_curves(function, start=fit.law, **settings)  # noqa: E731
+    return {"fit": fit_curves(function, **settings), "refit": refit}
 
 
 def chinchilla_and(law, names, values):
     first = {name: getattr(law.chinchilla, name) for name in ("E", "A", "B", "alpha", "beta")}
     return first | dict(zip(names, values, strict=True))
+
+
+FitFunction = Callable[[pd.DataFrame], t2.Fit]
 
 
 @dataclass(frozen=True)
@@ -94,67 +98,42 @@ class Study:
 
     truth: dict[str, float]
     draw: Callable[[np.random.Generator], pd.DataFrame]
-    fit: Callable[[pd.DataFrame], t2.Fit]
+    fit: FitFunction
     interval: str
+    refit: Callable[[t2.Fit], FitFunction] | None = None  # to resamples; by default the fit
 
 
 LINK = chinchilla_and(CONSISTENT, ("c0", "c1"), (CONSISTENT.c0, CONSISTENT.c1))
 THETA = chinchilla_and(REGRESSION, [f"theta{i}" for i in range(5)], REGRESSION.theta)
+SQUARES = t2.ChinchillaRefit(N="N", D="D")
+HUBER = t2.ChinchillaRefit(objective="huber_log", N="N", D="D")
+ADDITIVE_FIT = t2.AdditiveRefit(N="N", D="D")
+EACH_K = {
+    f"{name}[{k:g}]": getattr(law, name)
+    for k, law in zip(AT_EACH_K.k, AT_EACH_K.laws, strict=True)
+    for name in ("E", "A", "alpha")
+}
 STUDIES = {
-    "Chinchilla, squared errors": Study(
-        vars(LOSS_LAW), draw(LOSS_LAW), fit_losses("sse"), "curvature"
-    ),
-    "Chinchilla, Huber": Study(
-        vars(LOSS_LAW), draw(LOSS_LAW), fit_losses("huber_log"), "bootstrap"
-    ),
-    "Chinchilla, Huber, curvature": Study(
-        vars(LOSS_LAW), draw(LOSS_LAW), fit_losses("huber_log"), "curvature"
-    ),
-    "additive": Study(
-        vars(ADDITIVE),
-        draw(ADDITIVE),
-        lambda t: t2.fit_additive(t["N"], t["D"], t["k"], t["neg_log_pass"]),
-        "bootstrap",
-    ),
-    "additive, curvature": Study(
-        vars(ADDITIVE),
-        draw(ADDITIVE),
-        lambda t: t2.fit_additive(t["N"], t["D"], t["k"], t["neg_log_pass"]),
-        "curvature",
-    ),
+    "Chinchilla, squared errors": Study(vars(LOSS_LAW), draw(LOSS_LAW), SQUARES, "curvature"),
+    "Chinchilla, Huber": Study(vars(LOSS_LAW), draw(LOSS_LAW), HUBER, "bootstrap"),
+    "Chinchilla, Huber, curvature": Study(vars(LOSS_LAW), draw(LOSS_LAW), HUBER, "curvature"),
+    "additive": Study(vars(ADDITIVE), draw(ADDITIVE), ADDITIVE_FIT, "bootstrap"),
+    "additive, curvature": Study(vars(ADDITIVE), draw(ADDITIVE), ADDITIVE_FIT, "curvature"),
     "interaction": Study(
-        vars(INTERACTION),
-        draw(INTERACTION),
-        fit_curves(t2.fit_interaction),
-        "bootstrap",
+        vars(INTERACTION), draw(INTERACTION), fit_curves(t2.fit_interaction), "bootstrap"
     ),
-    "at each k": Study(
-        {
-            f"{name}[{k:g}]": getattr(law, name)
-            for k, law in zip(AT_EACH_K.k, AT_EACH_K.laws, strict=True)
-            for name in ("E", "A", "alpha")
-        },
-        draw(AT_EACH_K),
-        fit_curves(t2.fit_at_each_k),
-        "bootstrap",
-    ),
+    "at each k": Study(EACH_K, draw(AT_EACH_K), fit_curves(t2.fit_at_each_k), "bootstrap"),
     "Beta regression": Study(
-        THETA,
-        draw(REGRESSION),
-        fit_curves(t2.fit_beta_regression),
-        "bootstrap",
+        THETA, draw(REGRESSION), interval="bootstrap", **fit_beta_curves(t2.fit_beta_regression)
     ),
     "Beta-consistent, two stages": Study(
-        LINK,
-        draw(CONSISTENT),
-        fit_curves(t2.fit_beta_consistent),
-        "bootstrap",
+        LINK, draw(CONSISTENT), interval="bootstrap", **fit_beta_curves(t2.fit_beta_consistent)
     ),
     "Beta-consistent, joint": Study(
         LINK,
         draw(CONSISTENT),
-        fit_curves(t2.fit_beta_consistent, method="joint"),
-        "bootstrap",
+        interval="bootstrap",
+        **fit_beta_curves(t2.fit_beta_consistent, method="joint"),
     ),
     "Beta-consistent, counts": Study(
         chinchilla_and(COUNTS, ("c0", "c1"), (COUNTS.c0, COUNTS.c1)),
@@ -190,17 +169,15 @@ def one_seed(which: str, seed: int) -> dict[str, tuple[float, float, float]]:
     study = STUDIES[which]
     table, fit, estimates = estimates_of(which, seed)
     if study.interval == "bootstrap":
-        draws = t2.bootstrap(study.fit, table, n=RESAMPLES, seed=seed, by=["model"])
-        errors = {n: scaled(n, draws[n].to_numpy()).std(ddof=1) for n in estimates}
-        freedom = len(draws) - 1
+        refit = study.refit(fit) if study.refit else study.fit
+        draws = t2.bootstrap(refit, table, n=RESAMPLES, seed=seed, by=["model"])
+        ends = {n: np.quantile(scaled(n, draws[n].to_numpy()), [0.025, 0.975]) for n in estimates}
     else:
         of = curvature_errors if study.interval == "curvature" else likelihood_errors
-        errors, freedom = of(fit, table), len(table) - len(estimates)
-    half = stats.t.ppf(0.975, freedom)
-    return {
-        n: (value, value - half * errors[n], value + half * errors[n])
-        for n, value in estimates.items()
-    }
+        errors = of(fit, table)
+        half = stats.t.ppf(0.975, len(table) - len(estimates))
+        ends = {n: value + half * errors[n] * np.array([-1, 1]) for n, value in estimates.items()}
+    return {n: (value, *ends[n]) for n, value in estimates.items()}
 
 
 def curvature_errors(fit: t2.Fit, _: pd.DataFrame) -> dict[str, float]:
