@@ -79,8 +79,9 @@ def _slope(law: Any, log_N: float, train_flops: float, inference_flops: float | 
     if not isinstance(law, Chinchilla | AdditiveLaw):
         raise ValueError(f"{type(law).__name__} is no sum of powers of N, D and k")
     N = np.exp(log_N)
-    slope = law.beta * law.B * (train_flops / 6 / N) ** -law.beta
-    slope -= law.alpha * law.A * N**-law.alpha
-    if isinstance(law, AdditiveLaw) and inference_flops is not None:
-        slope += law.gamma * law.G * (inference_flops / 2 / N) ** -law.gamma
+    with np.errstate(over="ignore"):  # far from any model a power may be infinite
+        slope = law.beta * law.B * (train_flops / 6 / N) ** -law.beta
+        slope -= law.alpha * law.A * N**-law.alpha
+        if isinstance(law, AdditiveLaw) and inference_flops is not None:
+            slope += law.gamma * law.G * (inference_flops / 2 / N) ** -law.gamma
     return float(slope)

@@ -19,6 +19,8 @@ from t2lib.projection import EXPONENT_RANGE
 # Flat priors need ends: an E or a coefficient beyond these is no scaling law.
 _LARGEST_E = 20.0
 _COEFFICIENT_RANGE = (1e-6, 1e40)
+_OUTSIDE = 1e8  # a residual for what the priors exclude; lmfit takes no infinity
+_EXPONENTS = dict(zip(COEFFICIENTS, ("alpha", "beta", "gamma"), strict=True))
 
 
 @dataclass(frozen=True)
@@ -105,29 +107,38 @@ def posterior(
     if not 0 <= burn < steps:
         raise ValueError(f"burn is {burn} of {steps} steps: nothing is left")
     problem = Problem.of(fit, groups)
-    names = [f"log_{name}" if name in COEFFICIENTS else name for name in problem.names]
+    ridge = _Ridge(Problem.of(fit))
+    low, high = np.array([_prior(name) for name in problem.names]).T
+    names = [f"u{i}" for i in range(len(problem.names))]
     parameters = lmfit.Parameters()
-    for name, start, (low, high) in zip(names, problem.start, map(_prior, names), strict=True):
-        parameters.add(name, value=float(np.clip(start, low, high)), min=low, max=high)
+    for name, value in zip(names, ridge.straight(problem.start), strict=True):
+        parameters.add(name, value=float(value))
     spread = float(np.log(problem.variance) / 2)
     parameters.add("__lnsigma", value=spread, min=spread - 5, max=spread + 5)
+
+    def residuals(p: Any) -> npt.NDArray[np.float64]:
+        v = ridge.bent(np.array([p[name].value for name in names]))
+        if np.all((v >= low) & (v <= high)):
+            return problem.residuals(v)
+        return np.full(fit.n_rows, _OUTSIDE)
+
     silence = io.StringIO()  # lmfit prints when a chain is short: that is in the result
     with contextlib.redirect_stdout(silence):
-        minimizer = lmfit.Minimizer(
-            lambda p: problem.residuals(np.array([p[name].value for name in names])), parameters
-        )
+        minimizer = lmfit.Minimizer(residuals, parameters)
         minimizer.emcee(
             steps=steps,
             burn=burn,
             nwalkers=walkers,
-            pos=_starts(problem, spread, walkers, seed),
+            pos=_starts(problem, ridge, spread, walkers, seed),
             is_weighted=False,
             seed=seed,
             progress=False,
         )
     sampler = minimizer.sampler
-    times = emcee.autocorr.integrated_time(sampler.get_chain(discard=burn), tol=0)
-    chain = sampler.get_chain(discard=burn, flat=True)
+    chains = sampler.get_chain(discard=burn)
+    chains[:, :, :-1] = ridge.bent(chains[:, :, :-1])
+    times = emcee.autocorr.integrated_time(chains, tol=0)
+    chain = chains.reshape(-1, chains.shape[-1])
     kept = chain[:: -(-len(chain) // most_draws)]
     return Posterior(
         draws=_frame(problem, kept, quantities or {}),
@@ -139,14 +150,54 @@ def posterior(
     )
 
 
+class _Ridge:
+    """Coordinates in which the bent ridge of a sum of powers is straight.
+
+    The data tell each term's slope in their middle, ``s = log(c e x^-e)``, and the sum of all
+    terms there, ``l``, far better than coefficient, exponent and E: along these a chain crawls.
+    Given the exponents, ``s`` moves as ``log c`` does, and given both ``l`` as E does: the change
+    of coordinates has determinant 1, so flat priors stay flat.
+    """
+
+    def __init__(self, problem: Problem) -> None:
+        place = problem.names.index
+        self.constant = place("E")
+        self.terms = []
+        slopes = problem.jacobian()
+        for coefficient, exponent in _EXPONENTS.items():
+            if coefficient in problem.names:
+                c, e = place(coefficient), place(exponent)
+                logs = -slopes[:, e] / slopes[:, c]  # of the term's variable, row by row
+                self.terms.append((c, e, float(logs.mean())))
+
+    def straight(self, v: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        """From the problem's coordinates, shape (..., free)."""
+        u = v.copy()
+        for c, e, middle in self.terms:
+            u[..., c] += np.log(v[..., e]) - v[..., e] * middle
+            u[..., self.constant] += np.exp(u[..., c]) / v[..., e]
+        return u
+
+    def bent(self, u: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        """Back to the problem's coordinates; not finite where there are none."""
+        v = u.copy()
+        with np.errstate(invalid="ignore", over="ignore"):
+            for c, e, middle in self.terms:
+                v[..., c] += u[..., e] * middle - np.log(u[..., e])
+                v[..., self.constant] -= np.exp(u[..., c]) / u[..., e]
+        return v
+
+
 def _prior(name: str) -> tuple[float, float]:
-    if name.startswith("log_"):
+    if name in COEFFICIENTS:
         low, high = np.log(_COEFFICIENT_RANGE)
         return float(low), float(high)
     return (0.0, _LARGEST_E) if name == "E" else EXPONENT_RANGE
 
 
-def _starts(problem: Problem, spread: float, walkers: int, seed: int) -> npt.NDArray[np.float64]:
+def _starts(
+    problem: Problem, ridge: _Ridge, spread: float, walkers: int, seed: int
+) -> npt.NDArray[np.float64]:
     """Walkers around the optimum, spread as the curvature says, inside the priors."""
     rng = np.random.default_rng(seed)
     covariance = problem.covariance()
@@ -154,13 +205,12 @@ def _starts(problem: Problem, spread: float, walkers: int, seed: int) -> npt.NDA
     # A flat direction has no curvature worth the name: start within a unit of the optimum there.
     root = vectors * np.sqrt(np.clip(values, 0, 1))
     jump = rng.standard_normal((walkers, len(problem.start))) @ root.T
-    names = [f"log_{name}" if name in COEFFICIENTS else name for name in problem.names]
-    low, high = np.array([_prior(name) for name in names]).T
+    low, high = np.array([_prior(name) for name in problem.names]).T
     places = problem.start + jump
     places = np.where(places < low, 2 * low - places, places)  # reflected at the bound
     places = np.clip(places, low + 1e-9, high - 1e-9)
     noise = spread + 0.05 * rng.standard_normal((walkers, 1))
-    return np.concatenate([places, noise], axis=1)
+    return np.concatenate([ridge.straight(places), noise], axis=1)
 
 
 def _frame(

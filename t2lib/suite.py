@@ -36,7 +36,7 @@ from t2lib.laws import (
 )
 from t2lib.registry import read_json
 from t2lib.schemas import DataError, require_one_of, validate
-from t2lib.uncertainty import bootstrap
+from t2lib.uncertainty import bootstrap, percentile_interval
 
 FORMAT = 1  # of the JSON file; a reader refuses another one
 LARGEST_K = 256  # rows with more samples than this are not fitted: the laws bend there
@@ -493,8 +493,11 @@ def _intervals(draws: pd.DataFrame) -> dict[str, list[float]]:
     """Central 95 % of each column; none where there are fewer than two draws."""
     if len(draws) < 2:
         return {}
-    ends = draws.quantile([0.025, 0.975])
-    return {str(name): [float(x) for x in ends[name]] for name in draws}
+    ends = percentile_interval(draws)
+    return {
+        str(name): [float(x) for x in row]
+        for name, row in zip(ends.index, ends.to_numpy(), strict=True)
+    }
 
 
 def _plan(law: Any, train: float, inference: float, **options: Any) -> Allocation:

@@ -163,6 +163,9 @@ def jackknife(
 def percentile_interval(draws: pd.DataFrame | pd.Series, level: float = 0.95) -> pd.DataFrame:
     """Central interval of the draws of each parameter.
 
+    A further draw lies within it with the nominal probability, however few there are: the
+    quantiles are type 6 of Hyndman and Fan.
+
     Parameters
     ----------
     draws : DataFrame or Series
@@ -179,6 +182,10 @@ def percentile_interval(draws: pd.DataFrame | pd.Series, level: float = 0.95) ->
     ------
     ValueError
         Where the level is not between 0 and 1, or there are fewer than two draws.
+
+    References
+    ----------
+    Hyndman and Fan (1996), "Sample Quantiles in Statistical Packages".
     """
     frame = _draws(draws)
     tail = _tail(level)
@@ -261,7 +268,11 @@ def _tail(level: float) -> float:
 
 
 def _quantiles(draws: pd.DataFrame, tails: Mapping[Any, tuple[float, float]]) -> pd.DataFrame:
-    ends = {name: np.quantile(draws[name], tail) for name, tail in tails.items()}
+    """Quantiles that a further draw passes with these probabilities, however few draws there are.
+
+    Others lie further inside: of 100 draws, the usual 95 % hold 93 % of further ones.
+    """
+    ends = {name: np.quantile(draws[name], tail, method="weibull") for name, tail in tails.items()}
     return pd.DataFrame.from_dict(ends, orient="index", columns=["low", "high"])
 
 

@@ -171,7 +171,8 @@ def one_seed(which: str, seed: int) -> dict[str, tuple[float, float, float]]:
     if study.interval == "bootstrap":
         refit = study.refit(fit) if study.refit else study.fit
         draws = t2.bootstrap(refit, table, n=RESAMPLES, seed=seed, by=["model"])
-        ends = {n: np.quantile(scaled(n, draws[n].to_numpy()), [0.025, 0.975]) for n in estimates}
+        draws = pd.DataFrame({n: scaled(n, draws[n].to_numpy()) for n in estimates})
+        ends = {n: row.to_numpy() for n, row in t2.percentile_interval(draws).iterrows()}
     else:
         of = curvature_errors if study.interval == "curvature" else likelihood_errors
         errors = of(fit, table)
