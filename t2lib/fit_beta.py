@@ -704,7 +704,7 @@ def fit_beta_regression_counts(
     chinchilla : Chinchilla, optional
         Law of the mean negative log-likelihood.
     start : BetaRegressionLaw, optional
-        Search theta from this law's alone instead of from several places.
+        Search from this law alone instead of from several places.
 
     Returns
     -------
@@ -718,7 +718,8 @@ def fit_beta_regression_counts(
     """
     x, checkpoints, counts = _count_input(N, D, n, c, n_parameters=10)
     if chinchilla is None:
-        chinchilla = fit_beta_consistent_counts(N, D, n, c).law.chinchilla
+        near = BetaConsistentLaw(start.chinchilla, 2.0, 0.0) if start is not None else None
+        chinchilla = fit_beta_consistent_counts(N, D, n, c, start=near).law.chinchilla
     losses = chinchilla.loss(*checkpoints)
 
     def shape(theta: FloatArray) -> Shape:

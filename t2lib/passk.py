@@ -15,6 +15,7 @@ Everything here is exact to about ten digits or better where plain formulas lose
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -263,7 +264,8 @@ def beta_a_from_mean_nll(b: npt.ArrayLike, mean_nll: npt.ArrayLike) -> FloatArra
         slope = -a * _trigamma_difference(a, b) / mean
         step = np.clip((np.log(mean) - log_target) / slope, -2.0, 2.0)
         log_a = log_a - step
-        if np.all(np.abs(step) < 1e-14 * np.maximum(1.0, np.abs(log_a))):
+        # Steps shrink quadratically: after one of 1e-8 the rest is rounding.
+        if np.all(np.abs(step) < 1e-8):
             break
     return np.exp(log_a)
 
@@ -335,14 +337,31 @@ def _log_gamma_ratio(z: Any, a: Any, k: Any) -> FloatArray:
     Stirling's series is shifted up by the recurrence of the gamma function.
     """
     z, a, k = (np.asarray(value, dtype=float) for value in (z, a, k))
-    total = np.zeros(np.broadcast_shapes(z.shape, a.shape, k.shape))
-    for j in range(_STIRLING_FROM):
-        total = total + np.log1p(a * (k / ((z + j) * (z + j + a + k))))
+    ak = a + k
+
+    def shifted(j: Any) -> FloatArray:
+        x = z + j
+        return np.log1p(a * (k / (x * (x + ak))))
+
+    total = _summed(shifted, np.broadcast_shapes(z.shape, ak.shape))
     z = z + _STIRLING_FROM
     s = z + a + k
     total = total - (z - 0.5) * np.log1p(a * (k / (s * z)))
     total = total - k * _log_remainder(z + k, a, s) - a * _log_remainder(z + a, k, s)
     return total + (_stirling(s) - _stirling(z + k)) - (_stirling(z + a) - _stirling(z))
+
+
+def _summed(shifted: Callable[[Any], FloatArray], shape: tuple[int, ...]) -> FloatArray:
+    """Sum a recurrence's term over its shifts: side by side, or for large arrays one by one.
+
+    Side by side they cost a few calls instead of many; a large array fills the caches alone.
+    """
+    if math.prod(shape) <= 4096:
+        return shifted(np.arange(float(_STIRLING_FROM)).reshape(-1, *(1,) * len(shape))).sum(axis=0)
+    total = shifted(0.0)
+    for j in range(1, _STIRLING_FROM):
+        total += shifted(float(j))
+    return total
 
 
 def _log_remainder(kept: FloatArray, taken: FloatArray, whole: FloatArray) -> FloatArray:
@@ -359,9 +378,12 @@ def _stirling(z: FloatArray) -> FloatArray:
 
 def _digamma_difference(a: FloatArray, b: FloatArray) -> FloatArray:
     """Return ``digamma(a + b) - digamma(a)`` without cancellation, by Stirling's series."""
-    total = np.zeros(a.shape)
-    for j in range(_STIRLING_FROM):
-        total = total + b / ((a + j) * (a + j + b))
+
+    def shifted(j: Any) -> FloatArray:
+        x = a + j
+        return np.asarray(b / (x * (x + b)))
+
+    total = _summed(shifted, a.shape)
     a = a + _STIRLING_FROM
     s = a + b
     total = total + np.log1p(b / a) + b / (2 * a * s) + b * (a + s) / (12 * (a * s) ** 2)
@@ -376,10 +398,13 @@ def _digamma_tail(x: FloatArray) -> FloatArray:
 
 def _trigamma_difference(a: FloatArray, b: FloatArray) -> FloatArray:
     """Return ``trigamma(a) - trigamma(a + b)`` without cancellation, as the digamma's."""
-    total = np.zeros(a.shape)
-    for j in range(_STIRLING_FROM):
-        x, y = a + j, a + j + b
-        total = total + b / (x * y) * (1 / x + 1 / y)
+
+    def shifted(j: Any) -> FloatArray:
+        x = a + j
+        u, v = 1 / x, 1 / (x + b)
+        return np.asarray(b * u * v * (u + v))
+
+    total = _summed(shifted, a.shape)
     x = a + _STIRLING_FROM
     y = x + b
     u, v = 1 / x, 1 / y

@@ -416,7 +416,7 @@ def _out_of_sample(
 def thin(rows: pd.DataFrame) -> pd.DataFrame:
     """Keep at most 6 checkpoints of each model, evenly spaced."""
     keep = {}
-    for model, tokens in rows.groupby("model")["n_tokens"]:
+    for model, tokens in rows.groupby("model", observed=True)["n_tokens"]:
         values = np.unique(tokens)
         keep[model] = set(values[_spread(len(values), CHECKPOINTS_A_MODEL)])
     return rows[[t in keep[m] for m, t in zip(rows["model"], rows["n_tokens"], strict=True)]]

@@ -338,7 +338,7 @@ def _codes(table: pd.DataFrame, columns: list[str], every_row: bool) -> tuple[In
         return np.arange(len(table)), pd.RangeIndex(len(table), name="row")
     if not columns:
         raise ValueError("by names no column: there is nothing to draw")
-    codes = table.groupby(columns, sort=False).ngroup().to_numpy()
+    codes = table.groupby(columns, sort=False, observed=True).ngroup().to_numpy()
     return codes.astype(np.int64), table.drop_duplicates(columns).set_index(columns).index
 
 

@@ -258,6 +258,8 @@ def test_the_whole_command_on_the_embedded_example(run, tmp_path, monkeypatch):
     found = t2.SuiteFit.read("report.json")
     assert {found.task(task)["kind"] for task in found.tasks} == {"likelihoods", "samples"}
     assert all(task in page for task in found.tasks)
+    sampled = [task for task in found.tasks if found.task(task)["kind"] == "samples"]
+    assert all("BetaConsistentLaw" in found.law_names(task) for task in sampled)
     code, out, _ = run("plan", "report.json", "--task", found.tasks[0], "--train-flops", 1e18)
     assert code == 0 and "over 3 of 3 resamples" in out
 

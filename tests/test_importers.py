@@ -130,7 +130,10 @@ def test_one_continuation_is_the_right_one(tmp_path):
 def test_repeats_give_n_and_c(tmp_path):
     counts = np.array([0, 3, 8, 5])
     write_log(tmp_path / "run1", sample_rows(counts, 8), "sums")
-    curves = t2.read_results(tmp_path, runs=RUNS).curves
+    found = t2.read_results(tmp_path, runs=RUNS)
+    assert (found.counts["n_samples"] == 8).all()
+    assert found.counts["n_correct"].tolist() == counts.tolist()
+    curves = found.curves
     assert curves["k"].tolist() == [1, 2, 4, 8]
     wanted = t2.pass_at_k(8, counts[:, None], curves["k"].to_numpy()).mean(axis=0)
     np.testing.assert_allclose(curves["pass_at_k"], wanted)
@@ -322,6 +325,13 @@ def test_question_tables_of_every_kind(tmp_path, suffix, counts, monkeypatch):
     found = t2.read_results(write_table(table, tmp_path / f"table.{suffix}"), suite="unused")
     curves = found.curves
     assert set(curves["suite"]) == {"mine"} and set(curves["task"]) == {"maths", "<b>words</b>"}
+    if counts:  # all of the questions, none of their names
+        columns = table.columns.drop("question").tolist()
+        seen = found.counts.astype(dict.fromkeys(["suite", "model", "task"], object))
+        kept = [frame[columns].sort_values(columns).to_numpy().tolist() for frame in (seen, table)]
+        assert kept[0] == kept[1]
+    else:
+        assert found.counts is None
     for (model, task), rows in table.groupby(["model", "task"]):
         mine = curves[(curves["model"] == model) & (curves["task"] == task)]
         if counts:
@@ -405,6 +415,7 @@ def test_skip_bad_goes_on_and_counts(tmp_path):
     with pytest.raises(t2.DataError, match=r"run0002.*row 20, column"):
         t2.read_results(tmp_path, runs=runs)
     found = t2.read_results(tmp_path, runs=runs, skip_bad=True)
+    assert found.counts is None
     assert found.files == 3 and len(found.skipped) == 2
     assert set(found.curves["model"]) == {"run0000", "run0001", "run0003"}
 
