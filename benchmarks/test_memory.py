@@ -6,22 +6,20 @@ build and its worker processes hold together; it must not grow with the number o
 
 import hashlib
 import os
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
-import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from memory import ROOT, peak_memory
 
 from t2lib.layouts import TASKS
 from t2lib.registry import ReleasedFile, expand
 
-ROOT = Path(__file__).resolve().parents[1]
 pytestmark = pytest.mark.bench
 TIMES = [1, 4, 16]
 
@@ -78,36 +76,6 @@ def shelf(released: Path, folder: Path, times: int) -> dict[str, str]:
     table.to_csv(folder / "data/registry.csv", index=False)
     mine = {"T2LIB_DATA": str(folder / "data"), "T2LIB_MIRROR": str(folder / "mirror")}
     return os.environ | mine | {"PYTHONPATH": str(ROOT), "OPENBLAS_NUM_THREADS": "1"}
-
-
-def peak_memory(command: list[str], environment: dict[str, str]) -> float:
-    """Run a command to its end; return the most memory that it and its children held, in MiB.
-
-    Pages that processes share are counted once (PSS), where the system tells them.
-    """
-    running = psutil.Popen(command, env=environment, stdout=subprocess.DEVNULL)
-    peak = 0
-    while running.poll() is None:
-        held = 0
-        for process in [running, *running.children(recursive=True)]:
-            try:
-                memory = process.memory_full_info()
-                held += getattr(memory, "pss", memory.rss)
-            except psutil.Error:  # it has just ended
-                continue
-        peak = max(peak, held)
-        time.sleep(0.2)
-    assert running.returncode == 0
-    return peak / 2**20
-
-
-@pytest.fixture(scope="module")
-def released() -> Path:
-    """Return the folder of released files, or skip."""
-    for folder in [os.environ.get("T2LIB_MIRROR", ""), ROOT.parent / "shared/released"]:
-        if folder and Path(folder).is_dir():
-            return Path(folder).resolve()
-    pytest.skip("no released files: name their folder in T2LIB_MIRROR")
 
 
 def test_curves_take_no_more_memory_for_more_checkpoints(released: Path, tmp_path: Path) -> None:
