@@ -50,7 +50,8 @@ class ChinchillaRefit:
     --------
     >>> import t2lib as t2
     >>> law = t2.Chinchilla(E=1.7, A=400.0, B=2000.0, alpha=0.35, beta=0.37)
-    >>> N, D = (x.ravel() for x in np.meshgrid([1e8, 3e8, 1e9], [1e9, 1e10, 1e11, 1e12]))
+    >>> sizes, tokens = np.geomspace(1e8, 1e10, 6), np.geomspace(1e9, 1e12, 6)
+    >>> N, D = (x.ravel() for x in np.meshgrid(sizes, tokens))
     >>> table = pd.DataFrame({"n_params": N, "n_tokens": D, "loss": law.loss(N, D)})
     >>> draws = t2.bootstrap(t2.ChinchillaRefit(), table, n=50, seed=0, by="row")
     >>> draws["alpha"].round(3).unique()

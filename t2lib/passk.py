@@ -201,7 +201,7 @@ def beta_pass_at_k(a: npt.ArrayLike, b: npt.ArrayLike, k: npt.ArrayLike) -> Floa
 
     Examples
     --------
-    >>> beta_pass_at_k(1.0, 1.0, [1, 3]).tolist()
+    >>> beta_pass_at_k(1.0, 1.0, [1, 3]).round(12).tolist()
     [0.5, 0.75]
     """
     a, b, k = np.broadcast_arrays(_positive(a, "a"), _positive(b, "b"), _at_least_one(k))

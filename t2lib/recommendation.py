@@ -157,7 +157,7 @@ def allocation_region(
     >>> others = [Chinchilla(1.69, 406.4, 410.7, 0.34, b) for b in np.linspace(0.27, 0.29, 21)]
     >>> region = allocation_region(law, others, train_flops=1e21)
     >>> region.intervals.loc["N", ["low", "point", "high"]].round(-7).tolist()
-    [1300000000.0, 1820000000.0, 2530000000.0]
+    [1280000000.0, 1820000000.0, 2580000000.0]
     """
     point = _ask(law, settings)
     laws = _laws(law, draws)
