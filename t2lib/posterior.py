@@ -106,6 +106,8 @@ def posterior(
 
     if not 0 <= burn < steps:
         raise ValueError(f"burn is {burn} of {steps} steps: nothing is left")
+    if "E" not in fit.params:
+        raise ValueError(f"{type(fit.law).__name__} is no sum of powers: use a bootstrap")
     problem = Problem.of(fit, groups)
     ridge = _Ridge(Problem.of(fit))
     low, high = np.array([_prior(name) for name in problem.names]).T

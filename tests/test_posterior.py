@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 
 import t2lib as t2
+from t2lib.posterior import _Ridge
+from t2lib.problem import Problem
 
 TRUTH = t2.Chinchilla(E=1.8, A=480.0, B=2000.0, alpha=0.35, beta=0.37)
 
@@ -52,6 +54,33 @@ def test_same_seed_same_draws(fit):
 def test_bad_input(fit):
     with pytest.raises(ValueError, match="nothing is left"):
         t2.posterior(fit, seed=0, steps=100, burn=100)
+    sizes = [1e8, 1e8, 1e9, 1e9, 1e10], [1e9, 1e10, 1e9, 1e10, 1e11], [1, 4, 1, 4, 16]
+    linear = t2.fit_interaction(*sizes, [0.1, 0.2, 0.3, 0.5, 0.6])
+    with pytest.raises(ValueError, match="InteractionLaw is no sum of powers"):
+        t2.posterior(linear, seed=0)
+
+
+def test_the_straight_coordinates_keep_flat_priors_flat(fit):
+    """There and back is the identity; the map's determinant is 1 wherever one looks."""
+    problem = Problem.of(fit)
+    ridge = _Ridge(problem)
+    rng = np.random.default_rng(0)
+    for _ in range(5):
+        v = problem.start * rng.uniform(0.7, 1.3, len(problem.start))
+        np.testing.assert_allclose(ridge.bent(ridge.straight(v)), v, rtol=1e-10)
+        steps = 1e-5 * np.eye(len(v))
+        slopes = [(ridge.straight(v + h) - ridge.straight(v - h)) / 2e-5 for h in steps]
+        assert np.linalg.det(np.array(slopes)) == pytest.approx(1, rel=1e-6)
+
+
+def test_gemstones_do_not_hold_the_chain_up():
+    """Where E and the term of N are hardly told apart, plain coordinates took 500 steps."""
+    table = t2.load_curves("gemstones").query("task == 'hellaswag_zeroshot' and k == 1")
+    fitted = t2.ChinchillaRefit(loss="mean_nll")(table)
+    chain = t2.posterior(fitted, seed=0, steps=1500)
+    profile = t2.profile(fitted, "alpha")
+    low, high = np.quantile(chain.draws["alpha"], [0.025, 0.975])
+    assert high - low == pytest.approx(profile.high - profile.low, rel=0.25)
 
 
 def test_prints_nothing(fit, capfd):
