@@ -311,7 +311,7 @@ class _Read:
     curves: pd.DataFrame
     notes: list[str] = field(default_factory=list)
     # Of each checkpoint that was sampled: samples and right samples, shape (2, questions).
-    counts: dict[Key, npt.NDArray[np.int64]] = field(default_factory=dict)
+    counts: dict[Key, npt.NDArray[np.integer[Any]]] = field(default_factory=dict)
 
 
 def _read_file(
@@ -354,11 +354,16 @@ def _reduced(
 ) -> _Read:
     """Keep of a file's answers their curves, and the counts: likelihoods would fill the memory."""
     counts = {
-        key: np.stack([one.n_samples, one.n_correct])
+        key: _small(np.stack([one.n_samples, one.n_correct]))
         for key, one in answers.items()
         if one.n_samples is not None and one.n_correct is not None
     }
     return _Read(path, _curves(path, answers, grid), notes or [], counts)
+
+
+def _small(counts: npt.NDArray[np.int64]) -> npt.NDArray[np.integer[Any]]:
+    """Return the counts in as few bytes as hold them: they are kept until all files are read."""
+    return counts.astype(np.min_scalar_type(int(counts.max())))
 
 
 def _curves(
@@ -528,7 +533,7 @@ class _Collected:
 
     def __init__(self) -> None:
         self.parts: list[tuple[Path, pd.DataFrame]] = []
-        self.sampled: list[tuple[Key, npt.NDArray[np.int64]]] = []
+        self.sampled: list[tuple[Key, npt.NDArray[np.integer[Any]]]] = []
         self.notes: list[str] = []
         self.files = 0
 
@@ -569,10 +574,10 @@ class _Collected:
         checkpoints = pd.DataFrame([key for key, _ in sampled], columns=CHECKPOINT)
         for name in WORDS:  # a word for each question would take more memory than its counts
             checkpoints[name] = checkpoints[name].astype("category")
-        questions = [counts.shape[1] for _, counts in sampled]
-        table = checkpoints.loc[checkpoints.index.repeat(questions)].reset_index(drop=True)
-        n, c = np.concatenate([counts for _, counts in sampled], axis=1)
-        return table.assign(n_samples=n, n_correct=c)
+        rows = np.repeat(np.arange(len(sampled)), [counts.shape[1] for _, counts in sampled])
+        columns = {name: checkpoints[name].array.take(rows) for name in CHECKPOINT}
+        n, c = np.concatenate([counts for _, counts in sampled], axis=1).astype(np.int64)
+        return pd.DataFrame(columns | {"n_samples": n, "n_correct": c}, copy=False)
 
     def _without_repeats(self, curves: pd.DataFrame, bad: _Bad) -> pd.DataFrame:
         """Refuse two runs with one name: a checkpoint in two files, or a model of two sizes."""
