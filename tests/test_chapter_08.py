@@ -43,7 +43,7 @@ def test_coverage_that_was_recorded(values):
     """Counts over simulated suites: rows taken for independent hold the truth too seldom."""
     assert percent(values["naive-low"]) < 0.5
     assert percent(values["naive-high"]) < 0.85
-    assert 0.75 < percent(values["honest-low"])
+    assert percent(values["honest-low"]) > 0.75
     assert percent(values["honest-high"]) > 0.9
     assert values["honest-best"] == "profile, models"
     assert percent(values["runs-low"]) > 0.85

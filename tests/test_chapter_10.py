@@ -10,8 +10,10 @@ def values(glued):
 
 
 def test_the_kind_of_law_that_made_the_example_is_the_best(values):
-    """Both tasks were drawn from a Beta-consistent law; with samples it is hard to tell from
-    approach 2, whose loss comes from it."""
+    """Both tasks were drawn from a Beta-consistent law.
+
+    With samples it is hard to tell from approach 2, which takes its loss from it.
+    """
     assert values["best-laws"] == (
         "Beta-consistent (example_recall) and Beta regression (example_sums)"
     )
