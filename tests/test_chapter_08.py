@@ -45,7 +45,7 @@ def test_coverage_that_was_recorded(values):
     assert percent(values["naive-high"]) < 0.85
     assert percent(values["honest-low"]) > 0.75
     assert percent(values["honest-high"]) > 0.9
-    assert values["honest-best"] == "profile, models"
+    assert values["honest-best"] in ("curvature, models", "profile, models")
     assert percent(values["runs-low"]) > 0.85
     assert percent(values["posterior-low"]) > 0.75
 
