@@ -128,7 +128,7 @@ def test_executed_chapters_carry_nothing_of_this_machine(built: Path) -> None:
 
 
 def test_figures_do_not_depend_on_the_shell(built: Path) -> None:
-    """A matplotlib backend set there, as in this session, would leave a chapter without any."""
+    """A matplotlib backend set there, as in this run, would leave a chapter without any."""
     assert os.environ["MPLBACKEND"] == "Agg"
     assert "image/png" in (built / "_build/executed/01_one.ipynb").read_text()
 
