@@ -249,16 +249,16 @@ def test_estimates_are_centred_on_the_truth(which):
 def test_bias_and_coverage(which):
     """The mean is centred, and the 95 % interval holds the truth as often as it says.
 
-    A bias under a quarter of the spread passes although 200 seeds can resolve 0.14 of it. Measured
-    coverage, lowest to highest parameter: Chinchilla by squared errors 0.90 to 0.96 (200 seeds),
-    interaction 0.92 (200), Chinchilla by Huber losses 0.95 to 0.97 (60), additive 0.88 to
-    0.97 (60), at each k 0.95 to 0.98 (60), Beta-consistent in two stages 0.97 to 1.00 (60), joint
-    0.95 to 1.00 (40), from counts 0.92 to 0.98 (60), Beta regression 0.93 to 0.95 for its loss
-    law and 0.83 to 0.90 for theta (40).
+    A bias under a quarter of the spread passes although 200 seeds can resolve 0.14 of it: each is
+    far less than two standard errors of one estimate. Coverage measured over 200 seeds, lowest to
+    highest parameter: Chinchilla by squared errors 0.905 to 0.955, by Huber losses 0.95 to 0.975,
+    additive 0.93 to 0.965, interaction 0.915 to 0.93, at each k 0.915 to 0.945, Beta regression
+    0.93 to 0.955, Beta-consistent in two stages and joint 0.915 to 0.96, from counts 0.925 to
+    0.955.
 
-    Two parameters are truly off: theta4 and c1, by a third to a half of their spread, because a
-    scattered loss bends the mean of pass@k and the second stage sees only the law's loss. It is
-    of second order: a third of the scatter leaves less than a fourth of the bias.
+    Two parameters are truly off: theta4 and c1, by 0.46 and 0.26 of their spread, because a scattered
+    loss bends the mean of pass@k and the second stage sees only the law's loss. It is of second
+    order: a third of the scatter leaves less than a fourth of the bias.
     """
     table = table_of(which, seeds=SEEDS)
     print(f"\n{which}\n{table.round(3).to_string()}")
@@ -267,9 +267,7 @@ def test_bias_and_coverage(which):
     bias = table["bias / spread"].abs()
     assert (bias <= allowed).all(), bias[bias > allowed].to_dict()
     inside = table["inside 95 %"]
-    lowest = pd.Series(0.90, index=table.index)
-    lowest[lowest.index.str.startswith("theta")] = 0.75
-    assert (inside >= lowest).all(), inside[inside < lowest].to_dict()
+    assert (inside >= 0.90).all(), inside[inside < 0.90].to_dict()
     assert inside.mean() <= 0.99
 
 
