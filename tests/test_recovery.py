@@ -256,9 +256,9 @@ def test_bias_and_coverage(which):
     0.93 to 0.955, Beta-consistent in two stages and joint 0.915 to 0.96, from counts 0.925 to
     0.955.
 
-    Two parameters are truly off: theta4 and c1, by 0.46 and 0.26 of their spread, because a scattered
-    loss bends the mean of pass@k and the second stage sees only the law's loss. It is of second
-    order: a third of the scatter leaves less than a fourth of the bias.
+    Two parameters are truly off: theta4 and c1, by 0.46 and 0.26 of their spread, because a
+    scattered loss bends the mean of pass@k and the second stage sees only the law's loss. It is of
+    second order: a third of the scatter leaves less than a fourth of the bias.
     """
     table = table_of(which, seeds=SEEDS)
     print(f"\n{which}\n{table.round(3).to_string()}")
