@@ -3,11 +3,8 @@
 import subprocess
 import time
 from collections.abc import Mapping
-from pathlib import Path
 
 import psutil
-
-ROOT = Path(__file__).resolve().parents[1]
 
 
 def peak_memory(command: list[str], environment: Mapping[str, str]) -> float:

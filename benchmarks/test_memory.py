@@ -15,7 +15,9 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from memory import ROOT, peak_memory
+from at_hand import ROOT
+from at_hand import released as released
+from memory import peak_memory
 
 from t2lib.layouts import TASKS
 from t2lib.registry import ReleasedFile, expand

@@ -13,7 +13,9 @@ from pathlib import Path
 from typing import Literal
 
 import pytest
-from memory import ROOT, peak_memory
+from at_hand import ROOT
+from at_hand import released as released
+from memory import peak_memory
 from pytest_benchmark.fixture import BenchmarkFixture
 
 import t2lib as t2

@@ -383,7 +383,7 @@ def _digamma_difference(a: FloatArray, b: FloatArray) -> FloatArray:
         x = a + j
         return np.asarray(b / (x * (x + b)))
 
-    total = _summed(shifted, a.shape)
+    total = _summed(shifted, np.broadcast_shapes(a.shape, b.shape))
     a = a + _STIRLING_FROM
     s = a + b
     total = total + np.log1p(b / a) + b / (2 * a * s) + b * (a + s) / (12 * (a * s) ** 2)
@@ -404,7 +404,7 @@ def _trigamma_difference(a: FloatArray, b: FloatArray) -> FloatArray:
         u, v = 1 / x, 1 / (x + b)
         return np.asarray(b * u * v * (u + v))
 
-    total = _summed(shifted, a.shape)
+    total = _summed(shifted, np.broadcast_shapes(a.shape, b.shape))
     x = a + _STIRLING_FROM
     y = x + b
     u, v = 1 / x, 1 / y

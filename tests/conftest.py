@@ -10,9 +10,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from at_hand import ROOT
+from at_hand import released as released
 from hypothesis import settings
-
-ROOT = Path(__file__).resolve().parents[1]
 
 os.environ.setdefault("MPLBACKEND", "Agg")
 # A machine that also builds the book is now and then slow; that is no failure.
@@ -59,15 +59,6 @@ def glued(executed: Path) -> Callable[[str], dict[str, str]]:
 
 
 @pytest.fixture(scope="session")
-def released() -> Path:
-    """Return the folder of released files that lies beside the repository, or skip."""
-    for folder in [os.environ.get("T2LIB_MIRROR", ""), ROOT.parent / "shared/released"]:
-        if folder and Path(folder).is_dir():
-            return Path(folder).resolve()
-    pytest.skip("no released files: name their folder in T2LIB_MIRROR")
-
-
-@pytest.fixture(scope="session")
 def chromium() -> str:
     """Return the path of an installed Chromium; skip without one, or fail where CI=true."""
     for name in ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"]:
@@ -76,4 +67,5 @@ def chromium() -> str:
     message = "no Chromium: install it, on Debian or Ubuntu with: apt-get install chromium"
     if os.environ.get("CI") == "true":
         pytest.fail(message, pytrace=False)
+    # A reader's machine may have no browser; continuous integration has one, or fails above.
     pytest.skip(message)

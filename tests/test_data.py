@@ -45,6 +45,7 @@ def test_no_released_file_is_committed():
         ["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=False
     )
     if tracked.returncode:
+        # An archive of the repository has no index that could hold a released file.
         pytest.skip("not a git checkout")
     for name in tracked.stdout.split("\0"):
         if name and (ROOT / name).is_file():

@@ -353,6 +353,8 @@ def test_percentile_interval_of_few_draws_keeps_its_promise():
         low, high = percentile_interval(pd.Series(draws)).to_numpy()[0]
         inside.append(low <= another <= high)
     assert np.mean(inside) == pytest.approx(0.95, abs=0.012)
+    fewer = pd.Series([3.0, 1.0, 2.0])  # no quantile of three draws reaches so far
+    assert percentile_interval(fewer).to_numpy().tolist() == [[1.0, 3.0]]
 
 
 def test_bca_agrees_with_scipy_on_a_skewed_sample():
