@@ -21,7 +21,7 @@ import numpy as np
 import pandas as pd
 
 import t2lib as t2
-from t2lib.registry import _write_text, data_folder, read_json
+from t2lib.data.registry import _write_text, data_folder, read_json
 
 TRAIN, INFERENCE = 1e21, 2e10
 RUNS_NOISE = (

@@ -68,7 +68,7 @@ import numpy as np
 from scipy import optimize, special
 
 import t2lib as t2
-from t2lib.registry import fingerprint
+from t2lib.data.registry import fingerprint
 
 DELTA = 1e-3
 # log A, log B, log E, alpha, beta: the starts of Besiroglu et al.'s grid.

@@ -19,8 +19,8 @@ from at_hand import ROOT
 from at_hand import released as released
 from memory import peak_memory
 
-from t2lib.layouts import TASKS
-from t2lib.registry import ReleasedFile, expand
+from t2lib.data.layouts import TASKS
+from t2lib.data.registry import ReleasedFile, expand
 
 pytestmark = pytest.mark.bench
 TIMES = [1, 4, 16]
@@ -28,7 +28,8 @@ TIMES = [1, 4, 16]
 # The sizes of Pythia are in a table of the library; a repeat is a size of its own.
 BUILD = """
 import sys
-from t2lib import layouts, released
+from t2lib.data import layouts
+from t2lib.command import data as released
 for size, n in list(layouts.PYTHIA_PARAMS.items()):
     layouts.PYTHIA_PARAMS.update({f"{size}r{i}": n + i for i in range(int(sys.argv[1]))})
 sys.exit(released.main(["build", "--jobs", "2"]))

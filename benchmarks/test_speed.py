@@ -19,7 +19,7 @@ from memory import peak_memory
 from pytest_benchmark.fixture import BenchmarkFixture
 
 import t2lib as t2
-from t2lib import plan
+from t2lib.command import plan
 
 pytestmark = pytest.mark.bench
 
@@ -52,7 +52,7 @@ def test_book_unchanged(benchmark: BenchmarkFixture, copy: Path) -> None:
 
 def test_curves_from_questions(benchmark: BenchmarkFixture, copy: Path, released: Path) -> None:
     """All 8 tasks of Gemstones and both of Pythia, from every question's value."""
-    command = [sys.executable, "-m", "t2lib.released", "build"]
+    command = [sys.executable, "-m", "t2lib.command.data", "build"]
     environment = os.environ | {"PYTHONPATH": str(copy), "T2LIB_MIRROR": str(released)}
     peak = benchmark.pedantic(peak_memory, [command, environment], rounds=1)
     benchmark.extra_info["peak memory, MiB"] = round(peak)
@@ -70,7 +70,7 @@ def test_fit_command_on_a_suite(
     monkeypatch.setenv("T2LIB_MIRROR", str(released))
     for task in t2.load_curves("gemstones")["task"].unique():
         t2.load_questions("gemstones", task).to_parquet(tmp_path / f"{task}.parquet")
-    code = "from t2lib.cli import main; main()"
+    code = "from t2lib.command.app import main; main()"
     tables = sorted(str(path) for path in tmp_path.glob("*.parquet"))
     command = [sys.executable, "-c", code, "fit", *tables, "-o", str(tmp_path / "report.html")]
     environment = os.environ | {"PYTHONPATH": str(ROOT)}

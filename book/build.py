@@ -120,7 +120,7 @@ def released_at_hand(root: Path) -> list[str]:
     """Return the released files that chapters would find without network."""
     if not (root / "data/registry.csv").is_file():
         return []
-    from t2lib.registry import expand, local_path, registry
+    from t2lib.data.registry import expand, local_path, registry
 
     try:
         return [file.name for file in expand(*registry()["name"]) if local_path(file)]

@@ -2,7 +2,7 @@
 
 Both find the best model size at several training budgets without a law of the loss; a power law
 through them then gives N* and D* at any budget. The third approach is
-:func:`t2lib.fit.fit_chinchilla`.
+:func:`~t2lib.fit_chinchilla`.
 """
 
 from __future__ import annotations

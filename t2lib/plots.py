@@ -350,7 +350,7 @@ def isoflop_profiles(
     -------
     matplotlib Axes
     """
-    from t2lib.allocate import frontier, isoflop_profile
+    from t2lib.planning.forward import frontier, isoflop_profile
 
     ax = plt.figure().gca() if ax is None else ax
     budgets, sizes = np.sort(np.atleast_1d(train_flops)), np.sort(np.asarray(N, dtype=float))

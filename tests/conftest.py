@@ -13,6 +13,8 @@ import pytest
 from at_hand import ROOT
 from at_hand import released as released
 from hypothesis import settings
+from pages import address as address
+from pages import browser as browser
 
 os.environ.setdefault("MPLBACKEND", "Agg")
 # A machine that also builds the book is now and then slow; that is no failure.

@@ -21,7 +21,9 @@ import pytest
 from conftest import ROOT
 
 import t2lib as t2
-from t2lib import curves, parallel, released
+from t2lib import _parallel as parallel
+from t2lib.command import data as released
+from t2lib.data import curves
 
 dask = pytest.importorskip("dask")
 distributed = pytest.importorskip("distributed")
@@ -244,7 +246,7 @@ def test_an_error_of_a_call_comes_through_and_the_rest_is_called_off(client, tmp
 LOSE = """
     import os, signal, subprocess, sys, time
     from functools import partial
-    from t2lib import parallel
+    from t2lib import _parallel as parallel
 
     parallel.WORKERLESS_SECONDS = 3
 
@@ -308,9 +310,9 @@ def test_a_cluster_that_is_gone_is_told_within_seconds(lost, message, tmp_path):
 
 
 def command(**environment: str) -> subprocess.CompletedProcess[str]:
-    """Run ``python -m t2lib.released build``; seconds, or minutes where others keep it waiting."""
+    """Build the data in a process; seconds, or minutes where others keep it waiting."""
     return subprocess.run(
-        [sys.executable, "-m", "t2lib.released", "build"],
+        [sys.executable, "-m", "t2lib.command.data", "build"],
         env=os.environ | {"PYTHONPATH": str(ROOT)} | environment,
         capture_output=True,
         text=True,

@@ -27,7 +27,7 @@ from sphinx.util.fileutil import copy_asset
 from sphinx.util.nodes import nested_parse_with_titles
 
 import t2lib
-from t2lib.registry import registry
+from t2lib.data.registry import registry
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 import overview
@@ -149,7 +149,7 @@ class RecordedListing(Listing):
 def resolve_by_name(
     app: Sphinx, env: BuildEnvironment, node: pending_xref, contnode: nodes.Element
 ) -> nodes.Element | None:
-    """Let docstrings name things as their own module sees them: ``Fit``, ``t2lib.fit.Fit``.
+    """Let docstrings name things as their own module sees them.
 
     Public names lead to their entry. Others that exist stay plain text; the rest are warnings.
     """

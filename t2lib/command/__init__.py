@@ -1,0 +1,1 @@
+"""The command ``t2``: one module a command, thin over the rest."""

@@ -1,0 +1,1 @@
+"""Released files, their readers and schemas, and the embedded tables computed from them."""

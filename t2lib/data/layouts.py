@@ -1,0 +1,486 @@
+"""Readers of the released files' own layouts: questions, training runs, accuracies.
+
+Every function fetches what it reads (see :mod:`t2lib.data.registry`), checks it, and returns a
+table in the library's own columns.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from t2lib.data.registry import NotThereError, fetch, fetch_all, read_json
+from t2lib.data.schemas import DataError, read_jsonl, require_one_of, validate
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+T = TypeVar("T")
+
+TASKS = {
+    "gemstones": (
+        "arcc",
+        "arce",
+        "coqa",
+        "hellaswag_zeroshot",
+        "openbook",
+        "piqa",
+        "siqa",
+        "winogrande",
+    ),
+    "pythia": ("gsm8k", "math"),
+}
+# How many checkpoints' questions are in memory at a time: 10,000 of each are 2.5 MB.
+CHECKPOINTS_AT_ONCE = 64
+GEMSTONES_LAST_STEP = 83475  # the step that upstream calls "main"
+
+# All weights, both embedding matrices included, as in the models' names and as the other suites
+# count. From Biderman et al. (2023), table 1 (without embeddings), plus 2 x vocabulary x width.
+PYTHIA_PARAMS = {
+    "14M": 14_067_712,
+    "70M": 70_426_624,
+    "160M": 162_322_944,
+    "410M": 405_334_016,
+    "1B": 1_011_781_632,
+    "1.4B": 1_414_647_808,
+    "2.8B": 2_775_208_960,
+    "6.9B": 6_857_302_016,
+    "12B": 11_846_072_320,
+}
+# The released nicknames round the tokens; the published checkpoints are these steps.
+PYTHIA_STEPS = {
+    "2M": 1,
+    "64M": 32,
+    "512M": 256,
+    "2B": 1_000,
+    "6B": 3_000,
+    "20B": 10_000,
+    "60B": 30_000,
+    "200B": 100_000,
+    "300B": 143_000,
+}
+PYTHIA_TOKENS_PER_STEP = 2_097_152
+GADRE_VALIDATION = "c4_val"
+
+
+def load_questions(suite: str, task: str) -> pd.DataFrame:
+    """Load the per-question table of a task.
+
+    Gemstones come from the compact table where a mirror has it, otherwise from upstream's 770
+    JSON files of the task.
+
+    Parameters
+    ----------
+    suite, task : str
+        "gemstones" with one of its eight tasks, or "pythia" with "gsm8k" or "math".
+
+    Returns
+    -------
+    DataFrame
+        ``suite, model, task, n_params, n_tokens, question`` and either ``nll`` (nats, Gemstones:
+        per token of the right answer) or ``n_samples, n_correct`` (Pythia).
+
+    Raises
+    ------
+    DataError
+        For an unknown suite or task, or a table that breaks its schema.
+    FetchError
+        Where the released file cannot be had.
+    """
+    import pandas as pd
+
+    require_one_of(suite, TASKS, "suite")
+    require_one_of(task, TASKS[suite], f"{suite} task")
+    if suite == "pythia":
+        return pythia_questions(task)[0]
+    checkpoints, nll = gemstones_nll(task)
+    n_questions = nll.shape[1]
+    table = checkpoints.loc[checkpoints.index.repeat(n_questions)].reset_index(drop=True)
+    for name in ("suite", "model", "task"):  # millions of rows share a few words
+        table[name] = pd.Categorical(table[name])
+    table["question"] = np.tile(np.arange(n_questions), len(checkpoints))
+    table["nll"] = nll.ravel().astype(float)
+    return validate(table, "questions_nll", f"gemstones {task}")
+
+
+def load_points(name: str) -> pd.DataFrame:
+    """Load training runs with their final losses.
+
+    Parameters
+    ----------
+    name : str
+        * "chinchilla": the 245 points of Hoffmann et al.'s figure 4, as Besiroglu et al. read
+          them off (no model names; tokens = FLOPs / 6N);
+        * "porian": Porian et al.'s RefinedWeb grid of compute levels;
+        * "gemstones", "gemstones_dclm": losses on FineWeb-Edu and on DCLM, every checkpoint;
+        * "gadre": 104 over-trained models of three training sets (the first part of the model's
+          name), all judged on the same set, C4 validation, the largest of the eight released.
+
+    Returns
+    -------
+    DataFrame
+        ``suite, model, n_params, n_tokens, train_flops, loss``; loss in nats per token;
+        train_flops as released for Chinchilla and Porian, 6 N D for the others.
+
+    Raises
+    ------
+    DataError
+        For an unknown name or a file that breaks its layout.
+    FetchError
+        Where the released file cannot be had.
+    """
+    readers: dict[str, Callable[[], pd.DataFrame]] = {
+        "chinchilla": _chinchilla_points,
+        "porian": _porian_points,
+        "gemstones": lambda: _gemstones_points("edu"),
+        "gemstones_dclm": lambda: _gemstones_points("dclm"),
+        "gadre": _gadre_points,
+    }
+    require_one_of(name, readers, "set of points")
+    table = readers[name]().assign(suite=name.removesuffix("_dclm"))
+    order = ["suite", "model", "n_params", "n_tokens", "train_flops", "loss"]
+    return validate(table[order], "points", name)
+
+
+def load_accuracies(suite: str) -> pd.DataFrame:
+    """Load multiple-choice accuracies of a suite's checkpoints.
+
+    Parameters
+    ----------
+    suite : str
+        "gemstones" or "gadre".
+
+    Returns
+    -------
+    DataFrame
+        ``suite, model, task, n_params, n_tokens, accuracy``.
+
+    Raises
+    ------
+    DataError
+        For an unknown suite or a file that breaks its layout.
+    FetchError
+        Where the released files cannot be had.
+    """
+    readers = {"gemstones": _gemstones_accuracies, "gadre": _gadre_accuracies}
+    require_one_of(suite, readers, "suite with accuracies")
+    table = readers[suite]().assign(suite=suite)
+    order = ["suite", "model", "task", "n_params", "n_tokens", "accuracy"]
+    return validate(table[order], "accuracies", suite)
+
+
+# --- Gemstones ------------------------------------------------------------------------------------
+
+
+def _gemstones_runs(dataset: str) -> pd.DataFrame:
+    """Read every checkpoint: model, step, n_params, n_tokens, loss; by model and step."""
+    path = fetch(f"gemstones_loss_{dataset}")
+    names = {
+        "run_name": "model",
+        "step": "step",
+        "params_active_precise": "n_params",
+        "tokens": "n_tokens",
+        "final_loss": "loss",
+    }
+    table = _pick(read_jsonl(path), names, path)
+    return table.sort_values(["model", "step"], ignore_index=True)
+
+
+def _gemstones_points(dataset: str) -> pd.DataFrame:
+    return _with_flops(_gemstones_runs(dataset))
+
+
+def _gemstones_accuracies() -> pd.DataFrame:
+    import pandas as pd
+
+    table = pd.read_parquet(fetch("gemstones_accuracy"))
+    keys = table.index.to_series().str.extract(r"^(?P<model>.+)-(?P<step>main|step_\d+)$")
+    keys["step"] = [_gemstones_step(step) for step in keys["step"]]
+    table = table.join(keys).melt(["model", "step"], var_name="task", value_name="accuracy")
+    runs = _gemstones_runs("edu")[["model", "step", "n_params", "n_tokens"]]
+    return table.merge(runs, on=["model", "step"], validate="many_to_one")
+
+
+def _gemstones_step(folder: str) -> int:
+    return GEMSTONES_LAST_STEP if folder == "main" else int(folder.removeprefix("step_"))
+
+
+def gemstones_nll(task: str) -> tuple[pd.DataFrame, npt.NDArray[np.float32]]:
+    """Read a task whole: its checkpoints, by model and step, and NLL (checkpoints, questions)."""
+    import pandas as pd
+
+    parts = list(gemstones_nll_parts(task))
+    checkpoints = pd.concat([found for found, _ in parts], ignore_index=True)
+    return checkpoints, np.concatenate([nll for _, nll in parts])
+
+
+def gemstones_nll_parts(
+    task: str,
+) -> Iterator[tuple[pd.DataFrame, npt.NDArray[np.float32]]]:
+    """Read a task a few checkpoints at a time, so that memory does not grow with their number.
+
+    Yields
+    ------
+    tuple of DataFrame (suite, model, task, n_params, n_tokens) and ndarray (checkpoints, questions)
+        In the order of the compact table; JSON files by model and step.
+
+    Raises
+    ------
+    DataError
+        Where a checkpoint has no row in the losses file or comes twice, or checkpoints differ in
+        their questions.
+    """
+    try:
+        path = fetch(f"gemstones_nll_{task}")
+    except NotThereError:
+        parts = _nll_of_json_files(task)
+    else:
+        parts = read_nll_parts(path)
+    runs = _gemstones_runs("edu")[["model", "step", "n_params", "n_tokens"]]
+    seen: set[tuple[str, int]] = set()
+    n_questions = None
+    for found, nll in parts:
+        if nll.shape[1] != (n_questions := n_questions or nll.shape[1]):
+            raise DataError(f"gemstones {task}: checkpoints differ in their questions")
+        for key in zip(found["model"], found["step"], strict=True):
+            if key in seen:
+                raise DataError(f"gemstones {task}: {key[0]}, step {key[1]}: comes twice")
+            seen.add(key)
+        checkpoints = found.merge(runs, on=["model", "step"], how="inner")
+        if len(checkpoints) != len(found):
+            raise DataError(f"gemstones {task}: a checkpoint has no row in the losses file")
+        checkpoints.insert(0, "suite", "gemstones")
+        checkpoints.insert(2, "task", task)
+        yield checkpoints.drop(columns="step"), nll
+
+
+def read_nll_parts(path: Path) -> Iterator[tuple[pd.DataFrame, npt.NDArray[np.float32]]]:
+    """Read the compact form: one row a checkpoint, with the list of its questions' losses.
+
+    Yields
+    ------
+    tuple of DataFrame (model, step) and ndarray (checkpoints, questions)
+        CHECKPOINTS_AT_ONCE rows each, the last one less.
+
+    Raises
+    ------
+    DataError
+        Where it is no Parquet, lacks a column, or holds a loss that is negative or not finite.
+    """
+    import pyarrow
+    import pyarrow.parquet
+
+    first = 0
+    try:
+        # Neither option reads a row group whole, and a file may be a single one.
+        with pyarrow.parquet.ParquetFile(path, buffer_size=2**20, pre_buffer=False) as file:
+            columns = ["model", "step", "nll"]
+            for name in columns:
+                if name not in file.schema_arrow.names:
+                    raise KeyError(f"no column {name}")
+            for batch in file.iter_batches(CHECKPOINTS_AT_ONCE, columns=columns):
+                yield _nll_of_batch(batch, path, first)
+                first += batch.num_rows
+    except (pyarrow.ArrowException, OSError, KeyError) as error:
+        raise DataError(f"{path}: not the compact table: {' '.join(str(error).split())}") from None
+
+
+def _nll_of_batch(
+    batch: Any, path: Path, first: int
+) -> tuple[pd.DataFrame, npt.NDArray[np.float32]]:
+    losses = batch.column("nll")
+    try:
+        nll = losses.flatten().to_numpy(zero_copy_only=False).reshape(batch.num_rows, -1)
+    except ValueError:
+        raise DataError(f"{path}: column nll: checkpoints differ in their questions") from None
+    _require_losses(
+        nll, lambda row, at: f"{path}: row {first + row + 1}, column nll: question {at}"
+    )
+    return batch.select(["model", "step"]).to_pandas(), nll
+
+
+def _nll_of_json_files(task: str) -> Iterator[tuple[pd.DataFrame, npt.NDArray[np.float32]]]:
+    """Read upstream's layout, MODEL/STEP/losses_TASK.json, one file after the other."""
+    import pandas as pd
+
+    key = "zeroshot" if task == "hellaswag_zeroshot" else "main"
+    files = [
+        (path.parts[-3], _gemstones_step(path.parts[-2]), path)
+        for path in fetch_all(f"gemstones_json_{task}").values()
+    ]
+    for some in batched(sorted(files), CHECKPOINTS_AT_ONCE):
+        found = pd.DataFrame([file[:2] for file in some], columns=["model", "step"])
+        losses = [read_nll_json(path, key) for _, _, path in some]
+        if len({len(nll) for nll in losses}) > 1:
+            raise DataError(f"gemstones {task}: checkpoints differ in their questions")
+        yield found, np.stack(losses)
+
+
+def batched(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
+    """Cut a sequence into pieces of this size, the last one smaller."""
+    for start in range(0, len(items), size):
+        yield items[start : start + size]
+
+
+def read_nll_json(path: Path, key: str = "main") -> npt.NDArray[np.float32]:
+    """Read one upstream file of per-question losses, ``{"main": [nll of question 0, ...]}``.
+
+    HellaSwag's files hold two lists, ``zeroshot`` and ``indomain``. Upstream's values are float32
+    written out in full, so float32 loses nothing.
+
+    Raises
+    ------
+    DataError
+        Where it is no JSON, has no such list, or holds a loss that is no number, negative or not
+        finite; "row" is then the place in the list, from 1.
+    """
+    content = read_json(path)
+    if not isinstance(content, dict) or not isinstance(content.get(key), list):
+        raise DataError(f"{path}: column {key}: missing or not a list")
+    if not content[key]:
+        raise DataError(f"{path}: column {key}: the list is empty")
+    for row, value in enumerate(content[key], start=1):
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise DataError(f"{path}: row {row}, column {key}: {value!r} is not a number")
+    losses = np.asarray(content[key], dtype=np.float32)
+    _require_losses(losses, lambda at: f"{path}: row {at + 1}, column {key}")
+    return losses
+
+
+def _require_losses(losses: npt.NDArray[np.float32], where: Callable[..., str]) -> None:
+    """Raise DataError at the first loss that is none; ``where`` turns its indices into words."""
+    wrong = np.argwhere(~(np.isfinite(losses) & (losses >= 0)))
+    if len(wrong):
+        value = losses[tuple(wrong[0])]
+        raise DataError(f"{where(*wrong[0])}: {value} is not a finite number of 0 or more")
+
+
+# --- Pythia ---------------------------------------------------------------------------------------
+
+
+def pythia_questions(task: str) -> tuple[pd.DataFrame, npt.NDArray[np.int64]]:
+    """Read the question table and the grid of k of the released file.
+
+    The file repeats each question's n and c once for every k, also for k > n, where its pass@k is
+    no estimate; only n and c are used.
+    """
+    path = fetch(f"pythia_{task}")
+    names = {
+        "Model Nickname": "nickname",
+        "prompt_idx": "question",
+        "Num. Samples": "n_samples",
+        "Num. Samples Correct": "n_correct",
+        "k": "k",
+    }
+    table, grid = _without_k(path, names)
+    parts = table["nickname"].str.split("_", expand=True)
+    table["suite"] = "pythia"
+    table["model"] = "Pythia-" + parts[1]
+    table["task"] = task
+    table["n_params"] = parts[1].map(PYTHIA_PARAMS)
+    table["n_tokens"] = parts[2].map(PYTHIA_STEPS) * PYTHIA_TOKENS_PER_STEP
+    keys = ["suite", "model", "task", "n_params", "n_tokens", "question"]
+    table = table[[*keys, "n_samples", "n_correct"]].sort_values(keys[3:], ignore_index=True)
+    return validate(table, "questions_counts", str(path)), grid
+
+
+def _without_k(path: Path, names: dict[str, str]) -> tuple[pd.DataFrame, npt.NDArray[np.int64]]:
+    """Read the rows that differ in more than k, and the values of k, a part of the file at a time.
+
+    Every question comes two dozen times, once a k; what is kept is a fraction of the file.
+    """
+    import pandas as pd
+    import pyarrow.parquet
+
+    table, grid = pd.DataFrame(), np.empty(0, dtype=np.int64)
+    with pyarrow.parquet.ParquetFile(path, buffer_size=2**20, pre_buffer=False) as file:
+        known = [name for name in names if name in file.schema_arrow.names]
+        for batch in file.iter_batches(2**16, columns=known):
+            rows = _pick(batch.to_pandas(), names, path)
+            grid = np.union1d(grid, rows["k"])
+            kept = [table, rows.drop(columns="k").drop_duplicates()]
+            table = pd.concat([part for part in kept if len(part)]).drop_duplicates()
+    return table.reset_index(drop=True), grid.astype(np.int64)
+
+
+# --- the other suites -----------------------------------------------------------------------------
+
+
+def _chinchilla_points() -> pd.DataFrame:
+    import pandas as pd
+
+    path = fetch("chinchilla_points")
+    names = {"Model Size": "n_params", "Training FLOP": "train_flops", "loss": "loss"}
+    table = _pick(pd.read_csv(path), names, path)
+    return table.assign(model=None, n_tokens=table["train_flops"] / (6 * table["n_params"]))
+
+
+def _porian_points() -> pd.DataFrame:
+    import pandas as pd
+
+    path = fetch("porian_isoflop")
+    names = {n: n for n in ("train_flops", "n_params", "n_tokens")} | {"val_loss": "loss"}
+    return _pick(pd.read_csv(path), names, path).assign(model=None)
+
+
+def _gadre_runs() -> dict[str, tuple[Path, dict[str, Any]]]:
+    """Read every model's file: name to its path and content."""
+    files = fetch_all("gadre_models")
+    return {name.split("/")[1]: (path, read_json(path)) for name, path in files.items()}
+
+
+def _gadre_points() -> pd.DataFrame:
+    import pandas as pd
+
+    rows = []
+    for model, (path, content) in _gadre_runs().items():
+        with _layout(path):
+            losses = [
+                result["loss"]
+                for result in content["results"]
+                if any(f"/{GADRE_VALIDATION}/" in shard for shard in result["val_data"])
+            ]
+            size = content["hyperparameters"]
+            rows.append((model, size["params"], size["tokens"], losses[0]))
+    return _with_flops(pd.DataFrame(rows, columns=["model", "n_params", "n_tokens", "loss"]))
+
+
+def _gadre_accuracies() -> pd.DataFrame:
+    import pandas as pd
+
+    runs = _gadre_runs()
+    rows = []
+    for name, path in fetch_all("gadre_evals").items():
+        model = name.split("/")[1]
+        content = read_json(path)
+        with _layout(path):
+            size = runs[model][1]["hyperparameters"]
+            for task, accuracy in content["eval_metrics"]["icl"].items():
+                rows.append((model, task, size["params"], size["tokens"], accuracy))
+    return pd.DataFrame(rows, columns=["model", "task", "n_params", "n_tokens", "accuracy"])
+
+
+@contextlib.contextmanager
+def _layout(path: Path) -> Iterator[None]:
+    """Turn a key that is not where it should be into a DataError that names the file."""
+    try:
+        yield
+    except (KeyError, IndexError, TypeError) as error:
+        raise DataError(f"{path}: not upstream's layout: {error!r}") from None
+
+
+def _with_flops(table: pd.DataFrame) -> pd.DataFrame:
+    return table.assign(train_flops=6.0 * table["n_params"] * table["n_tokens"])
+
+
+def _pick(table: pd.DataFrame, names: dict[str, str], path: Path) -> pd.DataFrame:
+    """Take and rename columns; DataError where one is missing."""
+    for name in names:
+        if name not in table.columns:
+            raise DataError(f"{path}: column {name}: missing")
+    return table[list(names)].rename(columns=names)

@@ -1,0 +1,268 @@
+"""Tables of any length, read a chunk at a time: CSV, Parquet and JSON Lines.
+
+A chunk's index holds each row's line number (Parquet: its number from 1), which is what an error
+names. Nothing is guessed: a row with too many cells, a quotation mark that is never closed or a
+cell that is no number is refused with its place.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from t2lib.data.schemas import DataError
+from t2lib.evals.runs import clip
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+KINDS = (".jsonl", ".csv", ".parquet")
+WORDS = ("suite", "model", "task")
+NUMBERS = (
+    *("n_params", "n_tokens", "question", "nll", "n_samples", "n_correct"),
+    *("k", "n_questions", "pass_at_k", "neg_log_pass", "mean_nll"),
+)
+LONGEST_JSON = 64 * 2**20  # bytes of a line; thousands of long responses stay far below
+LONGEST_CSV = 2**24  # bytes of a line, and of a block: the reader needs a line to fit into a block
+_CHUNK = 2**17  # rows in memory at once
+
+
+def chunks(path: Path) -> Iterator[pd.DataFrame]:
+    """Yield a table's rows as DataFrames of at most some hundred thousand rows.
+
+    Parameters
+    ----------
+    path : Path
+        A ``.csv``, ``.parquet`` or ``.jsonl`` file.
+
+    Raises
+    ------
+    DataError
+        ``FILE: row R, column C: what is wrong``.
+    """
+    readers = {".csv": _csv_chunks, ".parquet": _parquet_chunks, ".jsonl": _jsonl_chunks}
+    return readers[path.suffix](path)
+
+
+def json_lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Yield line number and object of a JSON Lines file, one line in memory at a time.
+
+    Raises
+    ------
+    DataError
+        Where a line is not a JSON object, is cut off, not UTF-8 or longer than ``LONGEST_JSON``.
+    """
+    for number, line in _lines(path, LONGEST_JSON):
+        if number == 1:
+            line = line.removeprefix(b"\xef\xbb\xbf")
+        if line.strip():
+            yield number, _object(line, path, number)
+
+
+def _lines(path: Path, longest: int) -> Iterator[tuple[int, bytes]]:
+    """Yield numbered lines; one that is too long is never read to its end."""
+    with path.open("rb") as file:
+        number = 0
+        while line := file.readline(longest + 1):
+            number += 1
+            if len(line) > longest:
+                raise DataError(f"{path}: row {number}: longer than {longest >> 20} MiB")
+            yield number, line
+
+
+def _object(line: bytes, path: Path, number: int) -> dict[str, Any]:
+    where = f"{path}: row {number}"
+    try:
+        row = json.loads(line.decode("utf-8"))
+    except UnicodeDecodeError as error:
+        raise DataError(f"{where}: not UTF-8 text: byte {error.start}") from None
+    except json.JSONDecodeError as error:
+        if number == 1 and line.strip() in (b"[", b"[{"):
+            what = "one JSON list, as the harness wrote before 0.4.3: want one object a line"
+            raise DataError(f"{where}: {what}") from None
+        cut = "" if line.endswith(b"\n") else " (the last line is cut off)"
+        raise DataError(f"{where}, column {error.colno}: not JSON: {error.msg}{cut}") from None
+    except (RecursionError, ValueError) as error:  # a nest of brackets, an endless whole number
+        raise DataError(f"{where}: not JSON that can be read: {clip(str(error))}") from None
+    if not isinstance(row, dict):
+        raise DataError(f"{where}: not a JSON object")
+    return row
+
+
+def _jsonl_chunks(path: Path) -> Iterator[pd.DataFrame]:
+    import pandas as pd
+
+    lines = json_lines(path)
+    columns: dict[str, Any] = {}
+    while rows := list(islice(lines, _CHUNK)):
+        columns = columns or rows[0][1]
+        for number, row in rows:
+            if row.keys() != columns.keys():
+                name = clip(min(row.keys() ^ columns.keys()))
+                raise DataError(f"{path}: row {number}, column {name}: not the columns of row 1")
+        numbers = [number for number, _ in rows]
+        cells = {name: [row[name] for _, row in rows] for name in columns}
+        table = pd.DataFrame(cells, index=numbers)
+        _require_kinds(table, path)
+        yield table
+
+
+def _require_kinds(table: pd.DataFrame, path: Path) -> None:
+    """Refuse text for a number, and a list, an object or a truth value for either."""
+    for name in [name for name in table.columns if name in WORDS + NUMBERS]:
+        column = table[name]
+        if column.dtype.kind in "iuf":  # a number may be a name
+            continue
+        kinds = (str, int, float) if name in WORDS else (int, float)
+        for row, value in column.items():
+            if value is not None and (not isinstance(value, kinds) or isinstance(value, bool)):
+                what = "a name" if name in WORDS else "a number"
+                raise DataError(
+                    f"{path}: row {row}, column {name}: {clip(repr(value))} is not {what}"
+                )
+
+
+def _parquet_chunks(path: Path) -> Iterator[pd.DataFrame]:
+    import pyarrow
+    import pyarrow.parquet
+
+    row = 1
+    try:
+        schema = pyarrow.parquet.read_schema(path)
+        names = [name for name in (*WORDS, *NUMBERS) if name in schema.names]
+        for name in names:
+            _require_kind(path, name, schema)
+        # Millions of rows share a few names: kept as a dictionary they cost next to nothing.
+        words = [name for name in WORDS if name in names]
+        with pyarrow.parquet.ParquetFile(
+            path, read_dictionary=words, page_checksum_verification=True
+        ) as file:
+            for batch in file.iter_batches(batch_size=_CHUNK, columns=names):
+                table = batch.to_pandas()
+                table.index = range(row, row + len(table))
+                row += len(table)
+                yield table
+    except (pyarrow.ArrowException, OSError) as error:
+        raise DataError(f"{path}: not a Parquet table: {clip(str(error), 200)}") from None
+
+
+def _require_kind(path: Path, name: str, schema: Any) -> None:
+    """Refuse a column whose type is no number, or no name; a number may be a name."""
+    from pyarrow import types
+
+    if schema.names.count(name) > 1:
+        raise DataError(f"{path}: column {name}: there twice")
+    kind = schema.field(name).type
+    kind = kind.value_type if types.is_dictionary(kind) else kind
+    fits = [types.is_integer, types.is_floating, types.is_null]
+    if name in WORDS:
+        fits += [types.is_string, types.is_large_string]
+    wanted = "names" if name in WORDS else "numbers"
+    if not any(fit(kind) for fit in fits):
+        raise DataError(f"{path}: column {name}: holds {clip(str(kind))}, not {wanted}")
+
+
+@dataclass
+class _Lines:
+    """Where the rows of a CSV file are: the header's names, its lines, and those that are empty."""
+
+    header: list[str]
+    total: int
+    empty: npt.NDArray[np.int64]
+
+    def filled(self) -> int:
+        """Count the lines that are not empty: the header and every row."""
+        return self.total - len(self.empty)
+
+    def number(self, rank: Any) -> Any:
+        """Return the line with a rank, from 1, among those that are not empty."""
+        return rank + np.searchsorted(self.empty - 1 - np.arange(len(self.empty)), rank)
+
+
+def _csv_chunks(path: Path) -> Iterator[pd.DataFrame]:
+    import pyarrow
+    import pyarrow.csv
+
+    lines = _csv_lines(path)
+    words = pyarrow.dictionary(pyarrow.int32(), pyarrow.string())
+    types = dict.fromkeys(lines.header, pyarrow.string())
+    types |= dict.fromkeys(WORDS, words) | dict.fromkeys(NUMBERS, pyarrow.float64())
+    read = 1  # lines that are not empty: the header
+    try:
+        reader = pyarrow.csv.open_csv(
+            path,
+            read_options=pyarrow.csv.ReadOptions(block_size=LONGEST_CSV, use_threads=False),
+            convert_options=pyarrow.csv.ConvertOptions(
+                column_types=types, strings_can_be_null=True, null_values=[""]
+            ),
+        )
+        for batch in reader:
+            table = batch.to_pandas()
+            table.index = lines.number(np.arange(read, read + len(table)) + 1)
+            read += len(table)
+            yield table
+    except (pyarrow.ArrowException, OSError) as error:
+        raise DataError(f"{path}: {_csv_fault(str(error), lines)}") from None
+    if read != lines.filled():
+        what = f"{lines.filled()} lines make {read} rows: is a quotation mark missing?"
+        raise DataError(f"{path}: {what}")
+
+
+def _csv_lines(path: Path) -> _Lines:
+    """Read the header and find the empty lines, which the reader does not count."""
+    total, empty, header = 0, [np.empty(0, dtype=np.int64)], b""
+    before = 0  # bytes since the last line's end, a carriage return not counted
+    with path.open("rb") as file:
+        while block := file.read(LONGEST_CSV):
+            content = np.frombuffer(block.replace(b"\r\n", b"\n"), dtype=np.uint8)
+            ends = np.flatnonzero(content == ord("\n"))
+            lengths = np.diff(ends, prepend=-1) - 1
+            lengths[:1] += before
+            before = len(content) - 1 - ends[-1] if len(ends) else before + len(content)
+            empty.append(np.flatnonzero(lengths == 0) + total + 1)
+            total += len(ends)
+            header = header or next((one for one in block.splitlines() if one), b"")
+    total += before > 0
+    return _Lines(_csv_header(header, path), int(total), np.concatenate(empty))
+
+
+def _csv_header(line: bytes, path: Path) -> list[str]:
+    try:
+        header = next(csv.reader([line.decode("utf-8-sig")]), [])
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"{path}: row 1: not CSV: {clip(str(error))}") from None
+    if len(header) == 1 and re.search(r"[;\t|]", header[0]):
+        sign = clip(repr(header[0]))
+        raise DataError(f"{path}: row 1: one column, {sign}: columns must be separated by commas")
+    twice = [name for name in header if header.count(name) > 1]
+    if twice:
+        raise DataError(f"{path}: row 1, column {clip(twice[0])}: there twice")
+    return header
+
+
+def _csv_fault(message: str, lines: _Lines) -> str:
+    """Turn pyarrow's message into ``row R, column C: what is wrong``."""
+
+    def line(rank: str) -> str:
+        return f"row {lines.number(int(rank))}"
+
+    cell = re.search(r"CSV column #(\d+): (?:Row #(\d+): )?.* invalid value '(.*)", message, re.S)
+    if cell and int(cell[1]) < len(lines.header):
+        where = f"{line(cell[2])}, " if cell[2] else ""
+        value = clip(repr(cell[3].removesuffix("'")))
+        return f"{where}column {clip(lines.header[int(cell[1])])}: {value} is not a number"
+    cells = re.search(r"Row #(\d+): Expected (\d+) columns, got (\d+)", message)
+    if cells:
+        return f"{line(cells[1])}: has {cells[3]} cells, the header has {cells[2]}"
+    if "straddling" in message:
+        return f"a line is longer than {LONGEST_CSV >> 20} MiB"
+    return f"not a CSV table: {clip(message, 200)}"

@@ -1,0 +1,843 @@
+"""Fits of the laws that give each checkpoint a Beta distribution of question difficulty.
+
+From pass@k and mean losses: bounded least squares with analytic derivatives, on top of a
+Chinchilla fit of the losses. From counts of right samples: maximum likelihood of the
+Beta-binomial, in which a question that was never answered right counts like any other.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Sequence
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+from scipy import optimize, special
+
+from t2lib import passk
+from t2lib.fitting.powers import Fit, _columns, _flat, _power_bounds, fit_chinchilla
+from t2lib.fitting.projection import EXPONENT_RANGE
+from t2lib.laws import BetaConsistentLaw, BetaRegressionLaw, Chinchilla
+
+FloatArray = npt.NDArray[np.float64]
+# Beta parameters at each loss, and their derivatives: (a, b, d(a, b)/d parameters, d(a, b)/dL).
+Shape = tuple[FloatArray, FloatArray, FloatArray, FloatArray]
+ShapeFunction = Callable[[FloatArray, FloatArray], Shape]
+
+_CHINCHILLA = ("E", "A", "B", "alpha", "beta")
+_THETA = ("theta0", "theta1", "theta2", "theta3", "theta4")
+_THETA_BOUNDS = [(-100.0, 100.0), (1e-3, 100.0), (1e-9, 1.0), (-30.0, 30.0), (-30.0, 30.0)]
+_LINK_BOUNDS = [(-30.0, 30.0), (-10.0, 10.0)]
+# Rows used to choose starting points; the search itself sees them all.
+_PILOT_ROWS = 400
+_STARTS = 3
+
+
+# --------------------------------------------------------------------------- one checkpoint
+
+
+def fit_beta(
+    *,
+    nll: npt.ArrayLike | None = None,
+    n: npt.ArrayLike | None = None,
+    c: npt.ArrayLike | None = None,
+) -> tuple[float, float]:
+    """Fit Beta(a, b) to one checkpoint's questions by maximum likelihood.
+
+    Parameters
+    ----------
+    nll : array_like, shape (questions,), optional
+        Negative log-likelihoods of the right answers in nats: p = exp(-nll) is known.
+    n, c : array_like, shape (questions,), optional
+        Samples and right samples of each question: p is not known, c is Beta-binomial. No
+        question is dropped for c = 0. Give either ``nll`` or both of these.
+
+    Returns
+    -------
+    a, b : float
+
+    Raises
+    ------
+    ValueError
+        Where the input is not valid, or the likelihood has no maximum: all questions are alike
+        (every c is 0, every c is n, every share c / n or every nll the same), or n is 1
+        throughout, which tells nothing of the spread.
+
+    Warns
+    -----
+    RuntimeWarning
+        Where counts scatter no more than samples of a single p: the likelihood then rises all
+        the way to a binomial. Only ``a / (a + b)`` is told; ``a + b`` is returned at its bound.
+    """
+    if (nll is None) == (n is None) or (n is None) != (c is None):
+        raise ValueError("give either nll, or both n and c")
+    if nll is not None:
+        losses = _columns({"nll": nll}, n_parameters=2, vary=())["nll"]
+        if np.ptp(losses) == 0:
+            raise ValueError("nll is the same for every question: the Beta has no width")
+        log_p, log_q = -losses.mean(), passk._log1mexp(-losses).mean()
+
+        def value(v: FloatArray) -> tuple[float, FloatArray]:
+            a, b = np.exp(v)
+            both = special.digamma(a + b)
+            slope = np.array([special.digamma(a) - both - log_p, special.digamma(b) - both - log_q])
+            return float(special.betaln(a, b) - a * log_p - b * log_q), slope * np.exp(v)
+
+        start = np.zeros(2)
+    else:
+        table = np.stack(_counts(n, c), axis=1)  # type: ignore[arg-type]
+        table, repeats = np.unique(table, axis=0, return_counts=True)
+        samples, right = table.T
+        if np.ptp(right / samples) == 0:
+            raise ValueError("c / n is the same for every question: the Beta has no width")
+
+        def value(v: FloatArray) -> tuple[float, FloatArray]:
+            a, b = np.exp(v)
+            shapes = np.full(samples.shape, a), np.full(samples.shape, b)
+            log_likelihood, slope_a, slope_b = _beta_binomial(samples, right, *shapes)
+            slope = np.array([repeats @ slope_a, repeats @ slope_b]) * np.exp(v)
+            return -float(repeats @ log_likelihood), -slope
+
+        mean = (repeats @ right + 0.5) / (repeats @ samples + 1)
+        start = np.log([0.5, 0.5 * (1 - mean) / mean])
+    result = optimize.minimize(
+        value, start, jac=True, method="L-BFGS-B", bounds=[(-25, 25)] * 2, options={"ftol": 1e-14}
+    )
+    if nll is None:
+        mean = float(repeats @ right / (repeats @ samples))
+        narrow = float(np.exp(25.0)) * np.array([mean, 1 - mean])
+        if value(np.log(narrow))[0] <= result.fun + 1e-6:
+            warnings.warn(
+                "the counts scatter no more than samples of one p: only a / (a + b) is told",
+                RuntimeWarning,
+                stacklevel=2,
+            )
+            return float(narrow[0]), float(narrow[1])
+    a, b = np.exp(result.x)
+    return float(a), float(b)
+
+
+def _counts(n: npt.ArrayLike, c: npt.ArrayLike) -> tuple[FloatArray, FloatArray]:
+    """Check columns of samples and right samples."""
+    x = _columns({"n": n, "c": c}, n_parameters=2, vary=(), allow_zero=("c",))
+    n, c = passk._whole(x["n"], "n"), passk._whole(x["c"], "c")
+    passk._require(c <= n, "c", c, "is larger than n, the number of samples")
+    if not c.any():
+        raise ValueError("c is 0 in every row: no sample was ever right, nothing can be fitted")
+    if np.all(c == n):
+        raise ValueError("c is n in every row: every sample was right, nothing can be fitted")
+    if np.all(n == 1):
+        raise ValueError("n is 1 in every row: one sample tells nothing of the spread of p")
+    return n, c
+
+
+def _beta_binomial(
+    n: FloatArray, c: FloatArray, a: FloatArray, b: FloatArray
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Log-likelihood of c of n, and its derivatives with respect to a and b.
+
+    Differences of log-gammas lose their digits where b is large, as it is on hard tasks: every
+    term here is of the size of the result.
+    """
+    wrong = n - c
+    choose = -np.log(n + 1) - special.betaln(wrong + 1, c + 1)
+    value = choose + _log_rising(a, c) - _log_rising(a + b + wrong, c)
+    value = value - passk._log_gamma_ratio(b, a, wrong)
+    common = passk._digamma_difference(a + b, n)
+    # Of nothing there is no slope, and 0 / 0 where a or b is tiny.
+    slope_a = np.where(c > 0, passk._digamma_difference(a, np.maximum(c, 1)), 0) - common
+    slope_b = np.where(wrong > 0, passk._digamma_difference(b, np.maximum(wrong, 1)), 0) - common
+    return value, slope_a, slope_b
+
+
+def _log_rising(z: FloatArray, k: FloatArray) -> FloatArray:
+    """Logarithm of ``gamma(z + k) / gamma(z)``; Stirling's series where z is large."""
+    far = np.maximum(z, 1e3)
+    series = (far + k - 0.5) * np.log1p(k / far) + k * (np.log(far) - 1)
+    series = series + passk._stirling(far + k) - passk._stirling(far)
+    return np.where(z > 1e3, series, special.gammaln(z + k) - special.gammaln(z))
+
+
+# --------------------------------------------------------- from a loss to the Beta's parameters
+
+
+def _regression_shape(theta: FloatArray, loss: FloatArray) -> Shape:
+    """(a, b) of approach 2 with derivatives with respect to theta and to the loss."""
+    middle, steepness, ceiling, log_nu, slope = theta
+    share = special.expit(-steepness * (loss - middle))
+    mean = np.clip(ceiling * share, 1e-300, 1 - 1e-12)
+    nu = np.exp(np.clip(log_nu + slope * loss, -40, 40))
+    mean_wrt_loss = -steepness * mean * (1 - share)
+    mean_wrt = [-mean_wrt_loss, -(loss - middle) * mean * (1 - share), mean / ceiling]
+    nu_wrt = [nu, nu * loss]
+    a_wrt = [nu * d for d in mean_wrt] + [mean * d for d in nu_wrt]
+    b_wrt = [-nu * d for d in mean_wrt] + [(1 - mean) * d for d in nu_wrt]
+    wrt_loss = np.stack(
+        [nu * mean_wrt_loss + mean * nu * slope, -nu * mean_wrt_loss + (1 - mean) * nu * slope]
+    )
+    return mean * nu, (1 - mean) * nu, np.stack([a_wrt, b_wrt]), wrt_loss
+
+
+def _consistent_shape(link: FloatArray, loss: FloatArray) -> Shape:
+    """(a, b) of the Beta-consistent law with derivatives with respect to c0, c1 and the loss."""
+    loss = np.maximum(loss, 1e-12)
+    b = np.exp(np.clip(link[0] + link[1] * loss, -40, 40))
+    a = passk.beta_a_from_mean_nll(b, loss)
+    by_b = special.polygamma(1, a + b)
+    by_a = -passk._trigamma_difference(a, b)
+    a_wrt_log_b = -by_b * b / by_a
+    b_wrt = np.stack([b, b * loss])
+    a_wrt = np.stack([a_wrt_log_b, a_wrt_log_b * loss])
+    wrt_loss = np.stack([(1 - by_b * b * link[1]) / by_a, b * link[1]])
+    return a, b, np.stack([a_wrt, b_wrt]), wrt_loss
+
+
+def _pass_and_slopes(
+    a: FloatArray, b: FloatArray, k: FloatArray
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Pass@k of Beta(a, b), and its derivatives with respect to a and b."""
+    wrong = np.exp(-passk._log_gamma_ratio(b, a, k))
+    by_a = passk._digamma_difference(a + b, k)
+    by_b = by_a - passk._digamma_difference(b, k)
+    return 1 - wrong, wrong * by_a, wrong * by_b
+
+
+def _codes(*columns: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
+    """Number the combinations of the columns' values, in the order of the values."""
+    codes = np.zeros(len(columns[0]), dtype=np.int64)
+    for column in columns:
+        levels, places = np.unique(column, return_inverse=True)
+        codes = codes * len(levels) + places
+        codes = np.unique(codes, return_inverse=True)[1]  # so that no product overflows
+    return codes
+
+
+class _Checkpoints:
+    """The checkpoints behind rows in which each stands once for every k.
+
+    ``weights`` count how often a checkpoint is listed, its rows for each of its k: 1, and 2 for
+    a checkpoint that a resample drew twice.
+    """
+
+    def __init__(self, x: dict[str, FloatArray]) -> None:
+        # A code for each combination: sorting whole numbers takes a tenth of sorting rows.
+        first, self.rows, counts = np.unique(
+            _codes(x["N"], x["D"], x["loss"]),
+            return_index=True,
+            return_inverse=True,
+            return_counts=True,
+        )[1:]
+        _, of_pair = np.unique(_codes(self.rows, x["k"]), return_index=True)
+        self.weights = counts / np.bincount(self.rows[of_pair])
+        self.N, self.D, self.loss = (x[name][first] for name in ("N", "D", "loss"))
+
+
+def _pass_residuals(
+    shape: ShapeFunction,
+    parameters: FloatArray,
+    losses: FloatArray,
+    rows: npt.NDArray[np.int64],
+    k: FloatArray,
+    target: FloatArray,
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Predicted minus observed pass@k, its Jacobian, and its derivative by the row's loss."""
+    a, b, wrt, wrt_loss = shape(parameters, losses)
+    value, by_a, by_b = _pass_and_slopes(a[rows], b[rows], k)
+    jacobian = by_a[:, None] * wrt[0].T[rows] + by_b[:, None] * wrt[1].T[rows]
+    return value - target, jacobian, by_a * wrt_loss[0][rows] + by_b * wrt_loss[1][rows]
+
+
+# ------------------------------------------------------------------- from pass@k and mean NLL
+
+
+def fit_beta_regression(
+    N: npt.ArrayLike,
+    D: npt.ArrayLike,
+    k: npt.ArrayLike,
+    pass_at_k: npt.ArrayLike,
+    *,
+    loss: npt.ArrayLike,
+    chinchilla: Chinchilla | None = None,
+    start: BetaRegressionLaw | None = None,
+) -> Fit:
+    """Fit approach 2: Chinchilla on the mean losses, then theta by squared error of pass@k.
+
+    Parameters
+    ----------
+    N, D, k : array_like, shape (n,)
+        Parameters, training tokens and samples of each row.
+    pass_at_k : array_like, shape (n,)
+        Task's pass@k, 0 to 1.
+    loss : array_like, shape (n,)
+        Mean negative log-likelihood of each row's checkpoint in nats.
+    chinchilla : Chinchilla, optional
+        First stage; by default fitted to the checkpoints' losses, each as often as it is listed
+        (a checkpoint that a resample drew twice counts twice). The paper profiles E over 40
+        values with 50 restarts each; variable projection finds that optimum directly.
+    start : BetaRegressionLaw, optional
+        Search the second stage from this law alone instead of from several places: for refits
+        of resamples, from the fit of the whole table, in less than half of the time.
+
+    Returns
+    -------
+    Fit
+        With a :class:`~t2lib.BetaRegressionLaw`; residuals are of pass@k.
+
+    Raises
+    ------
+    ValueError
+        Where a value is not valid, there are fewer rows than parameters, N, D or k takes a
+        single value, or every pass@k is 0 or every one is 1.
+
+    References
+    ----------
+    Roberts et al. (2026), arXiv:2604.01411, approach 2 and its appendix.
+    """
+    x, checkpoints, chinchilla, first_bounds = _two_stage_input(
+        N, D, k, pass_at_k, loss, chinchilla, n_parameters=5
+    )
+    losses = chinchilla.loss(checkpoints.N, checkpoints.D)
+    low, middle, high = np.quantile(losses, [0.05, 0.5, 0.95])
+    starts = [
+        np.array([where, steepness, ceiling, log_nu, 0.0])
+        for where in (low - 1, low, middle, high)
+        for steepness in (0.5, 1.5, 4.0)
+        for ceiling in (0.5, 0.99)
+        for log_nu in (0.0, 2.0)
+    ]
+    if start is not None:
+        starts = [np.array(start.theta)]
+    theta, objective, evaluations, flat = _second_stage(
+        _regression_shape, starts, _THETA_BOUNDS, _THETA, losses, checkpoints.rows, x
+    )
+    law = BetaRegressionLaw(chinchilla, tuple(theta.tolist()))
+    return _beta_fit(
+        law,
+        dict(zip(_THETA, theta.tolist(), strict=True)),
+        x,
+        checkpoints,
+        objective,
+        evaluations,
+        first_bounds + flat,
+    )
+
+
+def fit_beta_consistent(
+    N: npt.ArrayLike,
+    D: npt.ArrayLike,
+    k: npt.ArrayLike,
+    pass_at_k: npt.ArrayLike,
+    *,
+    loss: npt.ArrayLike,
+    chinchilla: Chinchilla | None = None,
+    method: Literal["two_stage", "joint"] = "two_stage",
+    start: BetaConsistentLaw | None = None,
+) -> Fit:
+    """Fit the Beta-consistent law: Chinchilla on the mean losses, then the link of log b.
+
+    Parameters
+    ----------
+    N, D, k : array_like, shape (n,)
+        Parameters, training tokens and samples of each row.
+    pass_at_k : array_like, shape (n,)
+        Task's pass@k, 0 to 1.
+    loss : array_like, shape (n,)
+        Mean negative log-likelihood of each row's checkpoint in nats.
+    chinchilla : Chinchilla, optional
+        First stage; by default fitted to the checkpoints' losses, each as often as it is listed.
+    method : {"two_stage", "joint"}
+        "two_stage": c0 and c1 by squared error of pass@k, the first stage held. "joint": all
+        seven parameters at once, by squared errors of pass@k and of the losses, each divided by
+        its mean square after two stages, so that both count by their own scatter.
+    start : BetaConsistentLaw, optional
+        Search the second stage from this law alone instead of from several places: for refits
+        of resamples, from the fit of the whole table, in less than half of the time.
+
+    Returns
+    -------
+    Fit
+        With a :class:`~t2lib.BetaConsistentLaw`; residuals are of pass@k.
+
+    Raises
+    ------
+    ValueError
+        As :func:`fit_beta_regression`.
+    """
+    if method not in ("two_stage", "joint"):
+        raise ValueError(f"method is {method!r}: must be 'two_stage' or 'joint'")
+    x, checkpoints, chinchilla, first_bounds = _two_stage_input(
+        N, D, k, pass_at_k, loss, chinchilla, n_parameters=2
+    )
+    losses = chinchilla.loss(checkpoints.N, checkpoints.D)
+    starts = [np.array([c0, c1]) for c0 in (-2.0, 0.0, 2.0, 5.0) for c1 in (-1.0, 0.0, 1.0)]
+    if start is not None:
+        starts = [np.array([start.c0, start.c1])]
+    link, objective, evaluations, flat = _second_stage(
+        _consistent_shape, starts, _LINK_BOUNDS, ("c0", "c1"), losses, checkpoints.rows, x
+    )
+    law = BetaConsistentLaw(chinchilla, *link.tolist())
+    params = dict(zip(("c0", "c1"), link.tolist(), strict=True))
+    if method == "joint":
+        law, objective, more, flat = _joint(law, objective, checkpoints, x)
+        evaluations += more
+        params = {"c0": law.c0, "c1": law.c1}
+        first_bounds = _chinchilla_bounds(law.chinchilla, checkpoints.N, checkpoints.D)
+    return _beta_fit(law, params, x, checkpoints, objective, evaluations, first_bounds + flat)
+
+
+def _two_stage_input(
+    N: npt.ArrayLike,
+    D: npt.ArrayLike,
+    k: npt.ArrayLike,
+    pass_at_k: npt.ArrayLike,
+    loss: npt.ArrayLike,
+    chinchilla: Chinchilla | None,
+    n_parameters: int,
+) -> tuple[dict[str, FloatArray], _Checkpoints, Chinchilla, tuple[str, ...]]:
+    """Check the columns, find the checkpoints, and fit the first stage where none is given."""
+    columns = {"N": N, "D": D, "k": k, "pass_at_k": pass_at_k, "loss": loss}
+    if chinchilla is None:
+        n_parameters += len(_CHINCHILLA)
+    x = _columns(
+        columns, n_parameters=n_parameters, vary=("N", "D", "k"), allow_zero=("pass_at_k",)
+    )
+    passk._at_least_one(x["k"])
+    Q = x["pass_at_k"]
+    passk._require(Q <= 1, "pass_at_k", Q, "is above 1")
+    for value in (0, 1):
+        if np.all(value == Q):
+            raise ValueError(f"pass_at_k is {value} in every row: there is nothing to fit")
+    checkpoints = _Checkpoints(x)
+    if chinchilla is not None:
+        return x, checkpoints, chinchilla, ()
+    _enough_checkpoints(checkpoints.N)
+    first = fit_chinchilla(
+        checkpoints.N, checkpoints.D, checkpoints.loss, weights=checkpoints.weights
+    )
+    return x, checkpoints, first.law, first.at_bounds
+
+
+def _enough_checkpoints(sizes: FloatArray) -> None:
+    """Refuse a Chinchilla fit to fewer checkpoints than it has parameters."""
+    if len(sizes) < len(_CHINCHILLA):
+        raise ValueError(
+            f"N and D are those of {len(sizes)} checkpoints: "
+            f"they cannot fix the {len(_CHINCHILLA)} parameters of the Chinchilla law"
+        )
+
+
+def _second_stage(
+    shape: ShapeFunction,
+    starts: list[FloatArray],
+    bounds: list[tuple[float, float]],
+    names: tuple[str, ...],
+    losses: FloatArray,
+    rows: npt.NDArray[np.int64],
+    x: dict[str, FloatArray],
+) -> tuple[FloatArray, float, int, tuple[str, ...]]:
+    """Least squares of pass@k over the parameters that turn a loss into a Beta distribution."""
+    low, high = np.array(bounds).T
+    pilot = np.linspace(0, len(rows) - 1, min(len(rows), _PILOT_ROWS)).astype(int)
+
+    def search(
+        start: FloatArray, pick: npt.NDArray[np.int64], tolerance: float = 1e-12
+    ) -> optimize.OptimizeResult:
+        last: dict[bytes, tuple[FloatArray, FloatArray, FloatArray]] = {}
+        own, picked = np.unique(rows[pick], return_inverse=True)
+
+        def evaluate(v: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+            if v.tobytes() not in last:  # residuals and Jacobian come from one pass
+                last.clear()
+                last[v.tobytes()] = _pass_residuals(
+                    shape, v, losses[own], picked, x["k"][pick], x["pass_at_k"][pick]
+                )
+            return last[v.tobytes()]
+
+        return optimize.least_squares(
+            lambda v: evaluate(v)[0],
+            np.clip(start, low + 1e-9, high - 1e-9),
+            jac=lambda v: evaluate(v)[1],
+            bounds=(low, high),
+            x_scale="jac",
+            xtol=100 * tolerance,
+            ftol=tolerance,
+            gtol=1e-12,
+            max_nfev=300,
+        )
+
+    def cost(start: FloatArray) -> float:
+        a, b, _, _ = shape(start, losses[rows[pilot]])
+        r = passk.beta_pass_at_k(a, b, x["k"][pilot]) - x["pass_at_k"][pilot]
+        return float(r @ r)
+
+    everyone = np.arange(len(rows))
+    if len(starts) == 1:
+        results = [search(starts[0], everyone)]
+    else:
+        nearest = sorted(starts, key=cost)[:_STARTS]
+        # A pilot only shows the way to a basin.
+        pilots = sorted((search(start, pilot, 1e-6) for start in nearest), key=_cost)
+        results = [search(pilots[0].x, everyone)]
+        for other in pilots[1:]:  # a second basin is followed only where there is one
+            if np.abs(other.x - pilots[0].x).max() > 0.1 and other.cost < 1.5 * pilots[0].cost:
+                results.append(search(other.x, everyone))
+    best = min(results, key=_cost)
+    found = _named_bounds(best.x, low, high, names) + _flat(best.jac, names)
+    return best.x, float(2 * best.cost), sum(r.nfev for r in results), found
+
+
+def _cost(result: optimize.OptimizeResult) -> float:
+    return float(result.cost)
+
+
+def _named_bounds(
+    v: FloatArray, low: FloatArray, high: FloatArray, names: tuple[str, ...]
+) -> tuple[str, ...]:
+    room = 1e-6 * (high - low)
+    found = [
+        f"{n} at its lower bound {lo:g}"
+        for n, x, lo, r in zip(names, v, low, room, strict=True)
+        if x < lo + r
+    ]
+    return tuple(
+        found
+        + [
+            f"{n} at its upper bound {hi:g}"
+            for n, x, hi, r in zip(names, v, high, room, strict=True)
+            if x > hi - r
+        ]
+    )
+
+
+def _chinchilla_bounds(law: Chinchilla, N: FloatArray, D: FloatArray) -> tuple[str, ...]:
+    """Name what is at a bound or not told in a Chinchilla law fitted to these checkpoints."""
+    params = {name: getattr(law, name) for name in _CHINCHILLA}
+    return _power_bounds(params, {"A": ("alpha", N), "B": ("beta", D)})
+
+
+def _joint(
+    law: BetaConsistentLaw, objective: float, checkpoints: _Checkpoints, x: dict[str, FloatArray]
+) -> tuple[BetaConsistentLaw, float, int, tuple[str, ...]]:
+    """All seven parameters at once, from the two-stage fit."""
+    first = law.chinchilla
+    log_N, log_D = np.log(checkpoints.N), np.log(checkpoints.D)
+    middle_N, middle_D = log_N.mean(), log_D.mean()
+    log_N, log_D = log_N - middle_N, log_D - middle_D
+    loss_error = first.loss(checkpoints.N, checkpoints.D) - checkpoints.loss
+    scale_loss = np.sqrt(np.average(loss_error**2, weights=checkpoints.weights)) + 1e-12
+    scale_loss = scale_loss / np.sqrt(checkpoints.weights)
+    scale_pass = np.sqrt(objective / len(x["k"])) + 1e-12
+
+    def residuals(v: FloatArray) -> tuple[FloatArray, FloatArray]:
+        term_N, term_D = np.exp(-v[3] * log_N), np.exp(-v[4] * log_D)
+        losses = v[0] + v[1] * term_N + v[2] * term_D
+        slopes = np.stack(
+            [np.ones_like(losses), term_N, term_D, -v[1] * log_N * term_N, -v[2] * log_D * term_D],
+            axis=1,
+        )
+        r, by_link, by_loss = _pass_residuals(
+            _consistent_shape, v[5:], losses, checkpoints.rows, x["k"], x["pass_at_k"]
+        )
+        upper = np.concatenate([by_loss[:, None] * slopes[checkpoints.rows], by_link], axis=1)
+        lower = np.concatenate([slopes, np.zeros((len(losses), 2))], axis=1)
+        value = np.concatenate([r / scale_pass, (losses - checkpoints.loss) / scale_loss])
+        return value, np.concatenate([upper / scale_pass, lower / scale_loss[:, None]])
+
+    start = np.array(
+        [
+            first.E,
+            first.A * np.exp(-first.alpha * middle_N),
+            first.B * np.exp(-first.beta * middle_D),
+            first.alpha,
+            first.beta,
+            law.c0,
+            law.c1,
+        ]
+    )
+    low = np.array([0, 0, 0, EXPONENT_RANGE[0], EXPONENT_RANGE[0], -30, -10])
+    high = np.array([np.inf, np.inf, np.inf, EXPONENT_RANGE[1], EXPONENT_RANGE[1], 30, 10])
+    result = optimize.least_squares(
+        lambda v: residuals(v)[0],
+        np.clip(start, low + 1e-9, high - 1e-9),
+        jac=lambda v: residuals(v)[1],
+        bounds=(low, high),
+        x_scale="jac",
+        xtol=1e-10,
+        ftol=1e-12,
+        max_nfev=200,
+    )
+    # The search stays a little inside its bounds: what is nothing in the data's middle is 0.
+    result.x[:3] = np.where(result.x[:3] < 1e-6, 0.0, result.x[:3])
+    E, A, B, alpha, beta, c0, c1 = result.x.tolist()
+    A, B = A * float(np.exp(alpha * middle_N)), B * float(np.exp(beta * middle_D))
+    names = ("c0", "c1")
+    found = _named_bounds(result.x[5:], low[5:], high[5:], names) + _flat(result.jac[:, 5:], names)
+    law = BetaConsistentLaw(Chinchilla(E, A, B, alpha, beta), c0, c1)
+    return law, float(2 * result.cost), int(result.nfev), found
+
+
+def _beta_fit(
+    law: BetaRegressionLaw | BetaConsistentLaw,
+    params: dict[str, float],
+    x: dict[str, FloatArray],
+    checkpoints: _Checkpoints,
+    objective: float,
+    evaluations: int,
+    at_bounds: tuple[str, ...],
+) -> Fit:
+    first = {name: getattr(law.chinchilla, name) for name in _CHINCHILLA}
+    a, b = law.shape(checkpoints.N, checkpoints.D)
+    predicted = passk.beta_pass_at_k(a[checkpoints.rows], b[checkpoints.rows], x["k"])
+    return Fit(
+        law=law,
+        params=first | params,
+        objective=objective,
+        residuals=x["pass_at_k"] - predicted,
+        at_bounds=at_bounds,
+        n_rows=len(x["k"]),
+        evaluations=evaluations,
+    )
+
+
+# ------------------------------------------------------------------- from counts of right samples
+
+
+def fit_beta_consistent_counts(
+    N: npt.ArrayLike,
+    D: npt.ArrayLike,
+    n: npt.ArrayLike,
+    c: npt.ArrayLike,
+    *,
+    start: BetaConsistentLaw | None = None,
+) -> Fit:
+    """Fit the Beta-consistent law to counts: maximum likelihood of the Beta-binomial.
+
+    The mean negative log-likelihood L is not observed: it is the law's own E[-log p], and all
+    seven parameters are found together.
+
+    Parameters
+    ----------
+    N, D : array_like, shape (rows,)
+        Parameters and training tokens of the checkpoint of each row.
+    n, c : array_like, shape (rows,)
+        Samples and right samples of one question; no question is dropped for c = 0.
+    start : BetaConsistentLaw, optional
+        Search from this law alone instead of from several places: for refits of resamples, from
+        the fit of the whole table, in a fraction of the time.
+
+    Returns
+    -------
+    Fit
+        ``objective`` is the negative log-likelihood in nats.
+
+    Raises
+    ------
+    ValueError
+        Where a value is not valid, c > n, there are fewer rows than parameters, N or D takes a
+        single value, or no (or every) sample was right.
+    """
+    x, checkpoints, counts = _count_input(N, D, n, c, n_parameters=7)
+    log_N, log_D = np.log(checkpoints[0]), np.log(checkpoints[1])
+    middle_N, middle_D = log_N.mean(), log_D.mean()
+    log_N, log_D = log_N - middle_N, log_D - middle_D
+
+    def shape(v: FloatArray) -> Shape:
+        term_N, term_D = np.exp(-v[3] * log_N), np.exp(-v[4] * log_D)
+        losses = v[0] + v[1] * term_N + v[2] * term_D
+        slopes = np.stack(
+            [np.ones_like(losses), term_N, term_D, -v[1] * log_N * term_N, -v[2] * log_D * term_D]
+        )
+        a, b, wrt, wrt_loss = _consistent_shape(v[5:], losses)
+        return a, b, np.concatenate([wrt_loss[:, None] * slopes, wrt], axis=1), wrt_loss
+
+    bounds = [(0.0, None)] * 3 + [EXPONENT_RANGE] * 2 + _LINK_BOUNDS
+
+    def place(first: Chinchilla, c0: float, c1: float, room: float) -> FloatArray:
+        A = first.A * np.exp(-first.alpha * middle_N) + room
+        B = first.B * np.exp(-first.beta * middle_D) + room
+        return np.array([first.E, A, B, first.alpha, first.beta, c0, c1])
+
+    if start is not None:
+        starts = [place(start.chinchilla, start.c0, start.c1, 1e-3)]
+    else:
+        rough = _first_losses(checkpoints, counts)
+        starts = [place(rough, c0, 0.0, 0.1) for c0 in (0.0, 2.0, 5.0)]
+    best, evaluations = _maximise(counts, shape, starts, bounds)
+    E, A, B, alpha, beta, c0, c1 = best.x.tolist()
+    A, B = A * float(np.exp(alpha * middle_N)), B * float(np.exp(beta * middle_D))
+    law = BetaConsistentLaw(Chinchilla(E, A, B, alpha, beta), c0, c1)
+    names = (*_CHINCHILLA, "c0", "c1")
+    low, high = np.array(_LINK_BOUNDS).T
+    bounded = _chinchilla_bounds(law.chinchilla, *checkpoints)
+    bounded += _named_bounds(best.x[5:], low, high, names[5:])
+    bounded += counts.flat(shape(best.x), names, bounded)
+    return _count_fit(
+        law,
+        dict(zip(names, (E, A, B, alpha, beta, c0, c1), strict=True)),
+        x,
+        best,
+        evaluations,
+        bounded,
+    )
+
+
+def fit_beta_regression_counts(
+    N: npt.ArrayLike,
+    D: npt.ArrayLike,
+    n: npt.ArrayLike,
+    c: npt.ArrayLike,
+    *,
+    chinchilla: Chinchilla | None = None,
+    start: BetaRegressionLaw | None = None,
+) -> Fit:
+    """Fit approach 2 to counts: theta by maximum likelihood of the Beta-binomial.
+
+    Approach 2 needs a loss for each checkpoint, and counts give none: theta's midpoint and
+    steepness could undo any scale of L. The Chinchilla law is therefore given, or taken from
+    :func:`fit_beta_consistent_counts`, whose loss is the Beta's own E[-log p].
+
+    Parameters
+    ----------
+    N, D, n, c : array_like, shape (rows,)
+        As :func:`fit_beta_consistent_counts`.
+    chinchilla : Chinchilla, optional
+        Law of the mean negative log-likelihood.
+    start : BetaRegressionLaw, optional
+        Search from this law alone instead of from several places.
+
+    Returns
+    -------
+    Fit
+        ``objective`` is the negative log-likelihood in nats.
+
+    Raises
+    ------
+    ValueError
+        As :func:`fit_beta_consistent_counts`.
+    """
+    x, checkpoints, counts = _count_input(N, D, n, c, n_parameters=10)
+    if chinchilla is None:
+        near = BetaConsistentLaw(start.chinchilla, 2.0, 0.0) if start is not None else None
+        chinchilla = fit_beta_consistent_counts(N, D, n, c, start=near).law.chinchilla
+    losses = chinchilla.loss(*checkpoints)
+
+    def shape(theta: FloatArray) -> Shape:
+        a, b, wrt, wrt_loss = _regression_shape(theta, losses)
+        return np.maximum(a, 1e-290), np.maximum(b, 1e-290), wrt, wrt_loss
+
+    low, middle = np.quantile(losses, [0.05, 0.5])
+    starts = [
+        np.array([where, steepness, ceiling, 0.0, 0.0])
+        for where in (low - 3, low, middle)
+        for steepness in (0.5, 1.5)
+        for ceiling in (0.3, 0.9)
+    ]
+    if start is not None:
+        starts = [np.array(start.theta)]
+    best, evaluations = _maximise(counts, shape, starts, _THETA_BOUNDS)
+    law = BetaRegressionLaw(chinchilla, tuple(best.x.tolist()))
+    edges = np.array(_THETA_BOUNDS).T
+    bounded = _named_bounds(best.x, edges[0], edges[1], _THETA)
+    bounded += counts.flat(shape(best.x), _THETA, bounded)
+    return _count_fit(
+        law, dict(zip(_THETA, best.x.tolist(), strict=True)), x, best, evaluations, bounded
+    )
+
+
+class _Counts:
+    """Distinct (checkpoint, n, c), each with how often it occurs."""
+
+    def __init__(self, rows: npt.NDArray[np.int64], n: FloatArray, c: FloatArray) -> None:
+        keys, self.repeats = np.unique(np.stack([rows, n, c], axis=1), axis=0, return_counts=True)
+        self.rows, self.n, self.c = keys[:, 0].astype(int), keys[:, 1], keys[:, 2]
+        self.size = int(self.rows.max()) + 1
+
+    def log_likelihood(self, a: FloatArray, b: FloatArray) -> tuple[float, FloatArray, FloatArray]:
+        """Return its total, and its derivatives by each checkpoint's a and b."""
+        value, by_a, by_b = _beta_binomial(self.n, self.c, a[self.rows], b[self.rows])
+        total = float(self.repeats @ value)
+        by_a = np.bincount(self.rows, self.repeats * by_a, self.size).astype(float)
+        by_b = np.bincount(self.rows, self.repeats * by_b, self.size).astype(float)
+        return total, by_a, by_b
+
+    def flat(self, shape: Shape, names: tuple[str, ...], named: tuple[str, ...]) -> tuple[str, ...]:
+        """Name free parameters that the counts cannot tell, by each row's score."""
+        a, b, wrt, _ = shape
+        _, by_a, by_b = _beta_binomial(self.n, self.c, a[self.rows], b[self.rows])
+        scores = by_a[:, None] * wrt[0].T[self.rows] + by_b[:, None] * wrt[1].T[self.rows]
+        held = {bound.split(" ")[0] for bound in named}
+        free = [i for i, name in enumerate(names) if name not in held]
+        scores = scores[:, free] * np.sqrt(self.repeats)[:, None]
+        return _flat(scores, tuple(names[i] for i in free))
+
+
+def _count_input(
+    N: npt.ArrayLike, D: npt.ArrayLike, n: npt.ArrayLike, c: npt.ArrayLike, n_parameters: int
+) -> tuple[dict[str, FloatArray], tuple[FloatArray, FloatArray], _Counts]:
+    columns = {"N": N, "D": D, "n": n, "c": c}
+    x = _columns(columns, n_parameters=n_parameters, vary=("N", "D"), allow_zero=("c",))
+    _counts(x["n"], x["c"])
+    sizes, rows = np.unique(np.stack([x["N"], x["D"]], axis=1), axis=0, return_inverse=True)
+    _enough_checkpoints(sizes)
+    return x, (sizes[:, 0], sizes[:, 1]), _Counts(rows.ravel(), x["n"], x["c"])
+
+
+def _first_losses(checkpoints: tuple[FloatArray, FloatArray], counts: _Counts) -> Chinchilla:
+    """Chinchilla law of a rough loss of each checkpoint, to start from."""
+    weight = counts.repeats
+    right = np.bincount(counts.rows, weight * counts.c, counts.size)
+    drawn = np.bincount(counts.rows, weight * counts.n, counts.size)
+    rough = 2.0 - np.log((right + 0.5) / (drawn + 1))
+    return fit_chinchilla(*checkpoints, rough).law
+
+
+def _maximise(
+    counts: _Counts,
+    shape: Callable[[FloatArray], Shape],
+    starts: list[FloatArray],
+    bounds: Sequence[tuple[float, float | None]],
+) -> tuple[optimize.OptimizeResult, int]:
+    """Best of several L-BFGS-B runs on the likelihood of counts, given the Beta's parameters."""
+
+    def value(v: FloatArray) -> tuple[float, FloatArray]:
+        a, b, wrt, _ = shape(v)
+        total, by_a, by_b = counts.log_likelihood(a, b)
+        return -total, -(by_a @ wrt[0].T + by_b @ wrt[1].T)
+
+    def search(start: FloatArray) -> optimize.OptimizeResult:
+        options = {"maxiter": 5000, "maxfun": 10000, "ftol": 1e-13, "gtol": 1e-7, "maxcor": 30}
+        return optimize.minimize(
+            value, start, jac=True, method="L-BFGS-B", bounds=bounds, options=options
+        )
+
+    results = [search(start) for start in starts]
+    best = min(results, key=lambda r: float(r.fun))
+    for _ in range(5):  # a search may end short of the optimum; begun anew it goes on
+        again = search(best.x)
+        results.append(again)
+        gained = best.fun - again.fun
+        best = again if gained > 0 else best
+        if gained < 1e-6:
+            break
+    return best, sum(r.nfev for r in results)
+
+
+def _count_fit(
+    law: BetaRegressionLaw | BetaConsistentLaw,
+    params: dict[str, float],
+    x: dict[str, FloatArray],
+    best: optimize.OptimizeResult,
+    evaluations: int,
+    at_bounds: tuple[str, ...],
+) -> Fit:
+    first = {name: getattr(law.chinchilla, name) for name in _CHINCHILLA}
+    return Fit(
+        law=law,
+        params=first | params,
+        objective=float(best.fun),
+        residuals=x["c"] / x["n"] - law.pass_at_k(x["N"], x["D"], 1),
+        at_bounds=at_bounds,
+        n_rows=len(x["n"]),
+        evaluations=evaluations,
+    )

@@ -1,0 +1,173 @@
+"""Huber fits of the Chinchilla law's logarithm, several weightings of the same rows at once.
+
+The sum of Huber losses is quadratic in small residuals and linear in large ones. Two damped steps
+are tried at each turn and the lower kept: Newton's on the rows in the quadratic part, which ends
+exactly, and that of iteratively reweighted least squares, which is sure from anywhere.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+from scipy import special
+
+from t2lib.fitting.projection import EXPONENT_RANGE, PowerSum, fit_power_sums, parts_of
+
+FloatArray = npt.NDArray[np.float64]
+
+_LOW = np.array([0.0, 0.0, 0.0, EXPONENT_RANGE[0], EXPONENT_RANGE[0]])
+_HIGH = np.array([np.inf, np.inf, np.inf, EXPONENT_RANGE[1], EXPONENT_RANGE[1]])
+_STEPS = 400
+# Turns without gain after which a search ends: damping may have to rise by decades first.
+_PATIENCE = 8
+
+
+def fit_huber_logs(
+    N: FloatArray, D: FloatArray, loss: FloatArray, weights: FloatArray, delta: float
+) -> tuple[FloatArray, FloatArray]:
+    """Minimise ``sum_i w_i huber(log L(N_i, D_i) - log L_i)`` for each weighting.
+
+    Parameters
+    ----------
+    N, D, loss : ndarray, shape (n,)
+        Parameters, tokens and loss of each run.
+    weights : ndarray, shape (R, n)
+        Weights of the Huber losses, not negative.
+    delta : float
+        Where the Huber loss turns from quadratic to linear.
+
+    Returns
+    -------
+    parameters : ndarray, shape (R, 5)
+        E, A, B, alpha, beta.
+    objective : ndarray, shape (R,)
+
+    Notes
+    -----
+    The searches start at the optimum of squared residuals, and at that of squared relative
+    residuals weighted down where they are large.
+
+    References
+    ----------
+    Hoffmann et al. (2022), approach 3; Huber and Ronchetti (2009), "Robust Statistics", section
+    7.8, for the two kinds of steps.
+    """
+    problem = _LogResiduals(N, D, loss, weights, delta)
+    sums = fit_power_sums([N, D], loss, weights)
+    first = problem.at_middle(sums)
+    relative = np.abs(problem.residuals(first))
+    robust = weights / loss**2 * np.minimum(1, delta / np.maximum(relative, 1e-300))
+    second = problem.at_middle(fit_power_sums([N, D], loss, robust))
+    (v, value), (other, other_value) = problem.search(first), problem.search(second)
+    lower = other_value < value
+    v[lower], value[lower] = other[lower], other_value[lower]
+    return problem.at_one(v), value
+
+
+class _LogResiduals:
+    """Log residuals of the law, its coefficients taken at the geometric mean of N and D.
+
+    There they have the size of their terms, which keeps the problem well-scaled.
+    """
+
+    def __init__(
+        self, N: FloatArray, D: FloatArray, loss: FloatArray, weights: FloatArray, delta: float
+    ) -> None:
+        self.middle_N, self.middle_D = np.log(N).mean(), np.log(D).mean()
+        self.log_N, self.log_D = np.log(N) - self.middle_N, np.log(D) - self.middle_D
+        self.log_loss, self.weights, self.delta = np.log(loss), weights, delta
+
+    def at_middle(self, sums: list[PowerSum]) -> FloatArray:
+        """Parameters of fitted sums of powers, shape (R, 5)."""
+        v = np.array([[s.constant, *s.coefficients, *s.exponents] for s in sums])
+        v[:, 1] *= np.exp(-v[:, 3] * self.middle_N)
+        v[:, 2] *= np.exp(-v[:, 4] * self.middle_D)
+        # With a zero coefficient its exponent has no gradient: start a little inside.
+        v[:, :3] = np.maximum(v[:, :3], 1e-3 * v[:, :3].max(axis=1, keepdims=True))
+        return v
+
+    def at_one(self, v: FloatArray) -> FloatArray:
+        """Coefficients back at N = D = 1."""
+        v = v.copy()
+        v[:, 1] *= np.exp(v[:, 3] * self.middle_N)
+        v[:, 2] *= np.exp(v[:, 4] * self.middle_D)
+        return v
+
+    def _terms(self, v: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+        # The limit only keeps a runaway trial finite; it is then refused for its value.
+        term_N = np.exp(np.minimum(-v[:, 3:4] * self.log_N, 200.0))
+        term_D = np.exp(np.minimum(-v[:, 4:5] * self.log_D, 200.0))
+        model = v[:, 0:1] + v[:, 1:2] * term_N + v[:, 2:3] * term_D
+        return np.maximum(model, 1e-100), term_N, term_D
+
+    def residuals(self, v: FloatArray) -> FloatArray:
+        """Predicted minus observed log loss, shape (P, n)."""
+        return np.log(self._terms(v)[0]) - self.log_loss
+
+    def parts(self, v: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Log residuals, shape (P, n), and their Jacobian, shape (P, 5, n)."""
+        model, term_N, term_D = self._terms(v)
+        slopes = [
+            np.ones_like(model),
+            term_N,
+            term_D,
+            -v[:, 1:2] * self.log_N * term_N,
+            -v[:, 2:3] * self.log_D * term_D,
+        ]
+        return np.log(model) - self.log_loss, np.stack(slopes, axis=1) / model[:, None, :]
+
+    def search(self, v: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Follow each weighting's start to the bottom."""
+        v, value = v.copy(), np.empty(len(v))
+        # A trial far outside may overflow; it is then no lower, and refused.
+        with np.errstate(over="ignore", invalid="ignore"):
+            for part in parts_of(np.arange(len(v)), 20 * len(self.log_loss)):
+                v[part], value[part] = self._search_together(v[part], self.weights[part])
+        return v, value
+
+    def _search_together(self, v: FloatArray, weights: FloatArray) -> tuple[FloatArray, FloatArray]:
+        residuals, jacobian = self.parts(v)
+        value = (weights * special.huber(self.delta, residuals)).sum(axis=1)
+        damping = np.full((len(v), 2), 1e-6)
+        quiet = np.zeros(len(v), dtype=int)
+        at_work = np.arange(len(v))
+        for _ in range(_STEPS):
+            here, w, r, J = v[at_work], weights[at_work], residuals[at_work], jacobian[at_work]
+            gradient = (J @ (w * np.clip(r, -self.delta, self.delta))[:, :, None])[:, :, 0]
+            size = np.abs(r)
+            lowest = value[at_work]
+            shares = ((size <= self.delta).astype(float), self.delta / np.maximum(size, self.delta))
+            for kind, share in enumerate(shares):
+                normal = (J * (w * share)[:, None, :]) @ J.swapaxes(1, 2)
+                trial = _step(here, gradient, normal, damping[at_work, kind])
+                trial_r, trial_J = self.parts(trial)
+                found = (w * special.huber(self.delta, trial_r)).sum(axis=1)
+                helped = found < value[at_work]
+                change = np.where(helped, 0.1, 10.0)
+                damping[at_work, kind] = np.clip(damping[at_work, kind] * change, 1e-12, 1e12)
+                better = found < lowest
+                taken = at_work[better]
+                lowest = np.where(better, found, lowest)
+                v[taken], residuals[taken] = trial[better], trial_r[better]
+                jacobian[taken] = trial_J[better]
+            gained = value[at_work] - lowest
+            value[at_work] = lowest
+            quiet[at_work] = np.where(gained <= 1e-14 * lowest, quiet[at_work] + 1, 0)
+            at_work = at_work[quiet[at_work] < _PATIENCE]
+            if not len(at_work):
+                break
+        return v, value
+
+
+def _step(
+    v: FloatArray, gradient: FloatArray, normal: FloatArray, damping: FloatArray
+) -> FloatArray:
+    """A damped step within the bounds; what is at one and pushed outwards is held."""
+    free = ~(((v <= _LOW) & (gradient > 0)) | ((v >= _HIGH) & (gradient < 0)))
+    each = np.arange(v.shape[1])
+    diagonal = normal[:, each, each]
+    diagonal = diagonal + 1e-12 * diagonal.sum(axis=1, keepdims=True) + 1e-300
+    held = np.where(free[:, :, None] & free[:, None, :], normal, 0.0)
+    held[:, each, each] = np.where(free, held[:, each, each] + damping[:, None] * diagonal, 1.0)
+    step = np.linalg.solve(held, np.where(free, gradient, 0.0)[:, :, None])[:, :, 0]
+    return np.clip(v - step, _LOW, _HIGH)

@@ -1,0 +1,643 @@
+"""Fits: one function a law, each returning a :class:`Fit`.
+
+Sums of powers are fitted by variable projection (:mod:`t2lib.fitting.projection`); the Beta laws by
+bounded least squares or maximum likelihood with analytic derivatives on top of a Chinchilla fit.
+A parameter at a bound, a flat direction or a runaway exponent is named in ``Fit.at_bounds``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from itertools import combinations
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+from scipy import optimize, special
+
+from t2lib import passk
+from t2lib.fitting.huber import fit_huber_logs
+from t2lib.fitting.projection import EXPONENT_RANGE, PowerSum, fit_power_sum
+from t2lib.laws import (
+    AdditiveLaw,
+    Chinchilla,
+    InteractionLaw,
+    LawsAtEachK,
+)
+
+if TYPE_CHECKING:
+    import lmfit
+
+FloatArray = npt.NDArray[np.float64]
+Residuals = Callable[[dict[str, float]], FloatArray]
+# Each power term's coefficient, with its exponent and the size that is raised to it.
+Terms = dict[str, tuple[str, FloatArray]]
+
+
+@dataclass(frozen=True)
+class Fit:
+    """A fitted law with what is needed to judge it.
+
+    Attributes
+    ----------
+    law : Chinchilla, AdditiveLaw, BetaRegressionLaw, BetaConsistentLaw, ...
+        The law at its best parameters.
+    params : dict of str to float
+        Name and value of every fitted parameter.
+    objective : float
+        What was minimised, at the minimum: a weighted sum of squared residuals, a sum of Huber
+        losses, or a negative log-likelihood in nats (see the fitting function).
+    residuals : ndarray
+        Observed minus predicted, one for each row, in the units of the data; for counts, the
+        question's share of right answers minus the law's pass@1.
+    at_bounds : tuple of str
+        Parameters at a bound, and those that the data cannot tell because of it. Empty: none.
+    n_rows : int
+        Rows fitted.
+    evaluations : int
+        Evaluations of the model that the search cost; 0 where it was not counted.
+    restarts : ndarray or None
+        Objective that each random start arrived at, where the method has random starts.
+    """
+
+    law: Any
+    params: dict[str, float]
+    objective: float
+    residuals: FloatArray
+    at_bounds: tuple[str, ...]
+    n_rows: int
+    evaluations: int = 0
+    restarts: FloatArray | None = None
+    _scaled_residuals: Residuals | None = field(default=None, repr=False, compare=False)
+
+    def lmfit(self) -> tuple[lmfit.Minimizer, lmfit.minimizer.MinimizerResult]:
+        """Hand the fit to lmfit, started at the optimum; parameters at a bound are held.
+
+        The curvature takes every row for independent news and the loss for a square. Where the k
+        of a checkpoint share its error, and for Huber losses, its intervals are too narrow: use
+        :func:`~t2lib.bootstrap` there.
+
+        Returns
+        -------
+        minimizer, result
+            For ``lmfit.conf_interval(minimizer, result)``, ``result.params[name].stderr``,
+            ``result.params[name].correl``.
+
+        Raises
+        ------
+        ValueError
+            Where the fit is not one least-squares problem (two stages, or a likelihood), or the
+            data cannot tell any parameter.
+        """
+        import lmfit
+
+        if self._scaled_residuals is None:
+            raise ValueError("not one least-squares problem: use a bootstrap for its errors")
+        parameters = lmfit.Parameters()
+        for name, value in self.params.items():
+            held = any(name == bound.split(" ")[0] for bound in self.at_bounds)
+            parameters.add(name, value=value, vary=not held)
+        if not any(parameter.vary for parameter in parameters.values()):
+            raise ValueError(f"no parameter is free: {'; '.join(self.at_bounds)}")
+        scaled = self._scaled_residuals
+        minimizer = lmfit.Minimizer(
+            lambda p: scaled({name: float(p[name].value) for name in self.params}), parameters
+        )
+        # The optimum is known: lmfit is asked for the curvature around it, not for a search.
+        return minimizer, minimizer.leastsq(xtol=1e-15, ftol=1e-15)
+
+    def standard_errors(self) -> dict[str, float]:
+        """Standard errors from the curvature (lmfit); NaN where held at a bound."""
+        _, result = self.lmfit()
+        # lmfit gives a held parameter the error 0, and None where the curvature is singular.
+        known = {n: p.stderr for n, p in result.params.items() if p.vary and p.stderr is not None}
+        return {name: float(known.get(name, np.nan)) for name in self.params}
+
+    def conf_interval(self, level: float = 0.95) -> dict[str, tuple[float, float]]:
+        """Profile intervals by ``lmfit.conf_interval``: an F test on the residual sum of squares.
+
+        Parameters
+        ----------
+        level : float
+            Coverage, between 0 and 1.
+
+        Returns
+        -------
+        dict
+            Name to (low, high); infinite where the profile never leaves the region. Parameters
+            held at a bound are left out.
+        """
+        import lmfit
+
+        minimizer, result = self.lmfit()
+        table = lmfit.conf_interval(minimizer, result, sigmas=[level], maxiter=500)
+        return {name: (rows[0][1], rows[-1][1]) for name, rows in table.items()}
+
+    def report(self) -> str:
+        """lmfit's printable report: values, standard errors, correlations."""
+        import lmfit
+
+        return lmfit.fit_report(self.lmfit()[1])
+
+    def summary(self) -> str:
+        """One parameter a line, then the objective, the scatter, and what is at a bound."""
+        lines = [f"{type(self.law).__name__}: {self.n_rows} rows, objective {self.objective:.8g}"]
+        for name, value in self.params.items():
+            marks = [bound for bound in self.at_bounds if bound.split(" ")[0] == name]
+            lines.append(f"  {name:<8} {value:.6g}" + (f"   ! {'; '.join(marks)}" if marks else ""))
+        rms = float(np.sqrt(np.mean(self.residuals**2)))
+        lines.append(f"  residuals: root mean square {rms:.4g}, largest {self._largest():.4g}")
+        return "\n".join(lines)
+
+    def _largest(self) -> float:
+        return float(np.abs(self.residuals).max())
+
+
+# ------------------------------------------------------------------------------- Chinchilla
+
+
+def fit_chinchilla(
+    N: npt.ArrayLike,
+    D: npt.ArrayLike,
+    loss: npt.ArrayLike,
+    *,
+    objective: Literal["sse", "huber_log"] = "sse",
+    delta: float = 1e-3,
+    weights: npt.ArrayLike | None = None,
+) -> Fit:
+    """Fit the Chinchilla law ``L = E + A N^-alpha + B D^-beta``.
+
+    Parameters
+    ----------
+    N, D : array_like, shape (n,)
+        Parameters and training tokens of each run, positive.
+    loss : array_like, shape (n,)
+        Loss of each run in nats, positive.
+    objective : {"sse", "huber_log"}
+        "sse": sum of squared residuals, by variable projection. "huber_log": sum of Huber losses
+        of ``log L_predicted - log L``, by damped Newton and reweighting steps from two projected
+        optima.
+    delta : float
+        Where the Huber loss turns from quadratic to linear, in units of log loss.
+    weights : array_like, shape (n,), optional
+        Positive weights of the rows' terms in the objective; 1 by default.
+
+    Returns
+    -------
+    Fit
+        With a :class:`~t2lib.Chinchilla` law; residuals in nats.
+
+    Raises
+    ------
+    ValueError
+        Where a value is not positive and finite, lengths differ, there are fewer rows than
+        parameters, or N or D takes a single value.
+
+    References
+    ----------
+    Hoffmann et al. (2022), approach 3; Besiroglu et al. (2024) for the Huber loss on log
+    residuals.
+
+    Examples
+    --------
+    >>> truth = Chinchilla(E=1.7, A=400.0, B=2000.0, alpha=0.35, beta=0.37)
+    >>> N, D = np.meshgrid([1e8, 3e8, 1e9], [1e9, 1e10, 1e11])
+    >>> fit = fit_chinchilla(N.ravel(), D.ravel(), truth.loss(N, D).ravel())
+    >>> {name: round(value, 3) for name, value in fit.params.items()}
+    {'E': 1.7, 'A': 400.0, 'B': 2000.0, 'alpha': 0.35, 'beta': 0.37}
+    """
+    columns = {"N": N, "D": D, "loss": loss, "weights": _weights(weights, loss)}
+    x = _columns(columns, n_parameters=5, vary=("N", "D"))
+    found = fit_power_sum([x["N"], x["D"]], x["loss"], x["weights"])
+    law = _as_chinchilla(found)
+    root = np.sqrt(x["weights"])
+    scaled: Residuals
+    if objective == "sse":
+        value = found.objective
+
+        def scaled(p: dict[str, float]) -> FloatArray:
+            return root * (_power_sum(p, x) - x["loss"])
+
+    elif objective == "huber_log":
+        if not delta > 0:
+            raise ValueError(f"delta is {delta:g}: must be positive")
+        found_law, values = fit_huber_logs(x["N"], x["D"], x["loss"], x["weights"][None, :], delta)
+        law, value = Chinchilla(*found_law[0].tolist()), float(values[0])
+
+        def scaled(p: dict[str, float]) -> FloatArray:
+            # Half the sum of squares of this is the sum of Huber losses.
+            r = np.log(np.maximum(_power_sum(p, x), 1e-300)) - np.log(x["loss"])
+            return root * np.sign(r) * np.sqrt(2 * special.huber(delta, r))
+
+    else:
+        raise ValueError(f"objective is {objective!r}: must be 'sse' or 'huber_log'")
+    params = {name: getattr(law, name) for name in ("E", "A", "B", "alpha", "beta")}
+    return Fit(
+        law=law,
+        params=params,
+        objective=value,
+        residuals=x["loss"] - law.loss(x["N"], x["D"]),
+        at_bounds=_power_bounds(
+            params, {"A": ("alpha", x["N"]), "B": ("beta", x["D"])}, x["weights"]
+        ),
+        n_rows=len(x["loss"]),
+        evaluations=found.evaluations,
+        _scaled_residuals=scaled,
+    )
+
+
+def _as_chinchilla(found: PowerSum) -> Chinchilla:
+    (A, B), (alpha, beta) = found.coefficients[:2], found.exponents[:2]
+    return Chinchilla(found.constant, float(A), float(B), float(alpha), float(beta))
+
+
+def _power_sum(p: dict[str, float], x: dict[str, FloatArray]) -> FloatArray:
+    """E + A N^-alpha + B D^-beta (+ G k^-gamma) without the laws' refusal of negative values."""
+    total = p["E"] + p["A"] * x["N"] ** -p["alpha"] + p["B"] * x["D"] ** -p["beta"]
+    return total + p["G"] * x["k"] ** -p["gamma"] if "G" in p else total
+
+
+# ------------------------------------------------------------------- approach 1 and the rivals
+
+
+def fit_additive(
+    N: npt.ArrayLike,
+    D: npt.ArrayLike,
+    k: npt.ArrayLike,
+    neg_log_pass: npt.ArrayLike,
+    *,
+    weights: npt.ArrayLike | None = None,
+    method: Literal["projection", "paper"] = "projection",
+    restarts: int = 500,
+    seed: int = 0,
+) -> Fit:
+    """Fit approach 1, ``-log pass@k = E + A N^-alpha + B D^-beta + G k^-gamma``.
+
+    Parameters
+    ----------
+    N, D, k : array_like, shape (n,)
+        Parameters, training tokens and samples of each row, positive, k at least 1.
+    neg_log_pass : array_like, shape (n,)
+        Mean over questions of -log pass@k in nats, not negative.
+    weights : array_like, shape (n,), optional
+        Positive weights of the squared residuals; 1 by default.
+    method : {"projection", "paper"}
+        "projection": the three exponents are searched, E, A, B and G solved for inside.
+        "paper": the recipe of the paper's appendix F, to compare with: L-BFGS-B on all seven
+        parameters from random starts (at most 5,000 iterations each, tolerance 1e-15), the best
+        kept. Coefficients and exponents start log-uniformly; the paper does not print its ranges.
+    restarts, seed : int
+        Number and seed of the starts of "paper".
+
+    Returns
+    -------
+    Fit
+        With an :class:`~t2lib.AdditiveLaw`; residuals in nats. For "paper",
+        ``Fit.restarts`` holds the objective each start arrived at.
+
+    Raises
+    ------
+    ValueError
+        Where a value is not valid, lengths differ, there are fewer rows than parameters, N, D or
+        k takes a single value, or every -log pass@k is 0.
+
+    References
+    ----------
+    Roberts et al. (2026), arXiv:2604.01411, approach 1 and appendix F.
+    """
+    columns = {"N": N, "D": D, "k": k, "neg_log_pass": neg_log_pass}
+    columns["weights"] = _weights(weights, neg_log_pass)
+    x = _columns(columns, n_parameters=7, vary=("N", "D", "k"), allow_zero=("neg_log_pass",))
+    passk._at_least_one(x["k"])
+    y, root = x["neg_log_pass"], np.sqrt(x["weights"])
+    _something_to_fit(y)
+    arrived = None
+    if method == "projection":
+        found = fit_power_sum([x["N"], x["D"], x["k"]], y, x["weights"])
+    elif method == "paper":
+        found, arrived = _restarts(x, restarts, seed)
+    else:
+        raise ValueError(f"method is {method!r}: must be 'projection' or 'paper'")
+    (A, B, G), (alpha, beta, gamma) = found.coefficients.tolist(), found.exponents.tolist()
+    law = AdditiveLaw(found.constant, A, B, alpha, beta, G, gamma)
+    params = {name: getattr(law, name) for name in ("E", "A", "B", "alpha", "beta", "G", "gamma")}
+    terms = {"A": ("alpha", x["N"]), "B": ("beta", x["D"]), "G": ("gamma", x["k"])}
+    return Fit(
+        law=law,
+        params=params,
+        objective=found.objective,
+        residuals=y - law.neg_log_pass(x["N"], x["D"], x["k"]),
+        at_bounds=_power_bounds(params, terms, x["weights"]),
+        n_rows=len(y),
+        evaluations=found.evaluations,
+        restarts=arrived,
+        _scaled_residuals=lambda p: root * (_power_sum(p, x) - y),
+    )
+
+
+def _something_to_fit(neg_log_pass: FloatArray) -> None:
+    if not neg_log_pass.any():
+        raise ValueError("neg_log_pass is 0 in every row: there is nothing to fit")
+
+
+def _restarts(x: dict[str, FloatArray], restarts: int, seed: int) -> tuple[PowerSum, FloatArray]:
+    """The paper's recipe: L-BFGS-B on all parameters from random starts."""
+    if restarts < 1:
+        raise ValueError(f"restarts is {restarts}: must be at least 1")
+    logs = [np.log(x[name]) for name in ("N", "D", "k")]
+    middles = np.array([values.mean() for values in logs])
+    logs = [values - middle for values, middle in zip(logs, middles, strict=True)]
+    y, w = x["neg_log_pass"], x["weights"]
+
+    def value_and_gradient(v: FloatArray) -> tuple[float, FloatArray]:
+        powers = [np.exp(-e * log) for e, log in zip(v[4:], logs, strict=True)]
+        r = v[0] + sum(c * power for c, power in zip(v[1:4], powers, strict=True)) - y
+        weighted = 2 * w * r
+        moments = [weighted * power for power in powers]
+        slopes = [-c * (m @ log) for c, m, log in zip(v[1:4], moments, logs, strict=True)]
+        gradient = np.array([weighted.sum(), *(m.sum() for m in moments), *slopes])
+        return float(w @ (r * r)), gradient
+
+    rng = np.random.default_rng(seed)
+    # Coefficients as terms in the middle of the data: their size is then that of y.
+    size = float(np.average(y, weights=w))
+    starts = np.exp(rng.uniform(np.log(0.01), np.log(2.0), (restarts, 7)))
+    starts[:, :4] *= size
+    arrived, best = np.empty(restarts), None
+    evaluations = 0
+    for i, start in enumerate(starts):
+        result = optimize.minimize(
+            value_and_gradient,
+            start,
+            jac=True,
+            method="L-BFGS-B",
+            bounds=[(0, None)] * 4 + [EXPONENT_RANGE] * 3,
+            options={"maxiter": 5000, "maxfun": 50000, "ftol": 1e-15, "gtol": 1e-15},
+        )
+        arrived[i] = result.fun
+        evaluations += result.nfev
+        if best is None or result.fun < best.fun:
+            best = result
+    assert best is not None
+    coefficients = best.x[1:4] * np.exp(best.x[4:] * middles)
+    found = PowerSum(float(best.x[0]), coefficients, best.x[4:], float(best.fun), evaluations)
+    return found, arrived
+
+
+def fit_interaction(
+    N: npt.ArrayLike, D: npt.ArrayLike, k: npt.ArrayLike, pass_at_k: npt.ArrayLike
+) -> Fit:
+    """Fit Krajewski et al.'s interaction law by linear least squares on ``log(-log Q)``.
+
+    Parameters
+    ----------
+    N, D, k : array_like, shape (n,)
+        Parameters, training tokens and samples of each row.
+    pass_at_k : array_like, shape (n,)
+        Task's pass@k, above 0 and below 1: its double logarithm is fitted.
+
+    Returns
+    -------
+    Fit
+        With an :class:`~t2lib.InteractionLaw`; residuals are of pass@k.
+
+    Raises
+    ------
+    ValueError
+        Where a value is not valid (a pass@k of 0 or 1 among them), there are fewer rows than
+        parameters, or compute or k takes a single value.
+    """
+    columns = {"N": N, "D": D, "k": k, "pass_at_k": pass_at_k}
+    x = _columns(columns, n_parameters=4, vary=("k",))
+    Q = x["pass_at_k"]
+    passk._require(Q < 1, "pass_at_k", Q, "must be below 1: its double logarithm is fitted")
+    C = 6 * x["N"] * x["D"]
+    log_C, log_k = np.log(C), np.log(passk._at_least_one(x["k"]))
+    if _is_one_value(C):
+        raise ValueError("6 N D is the same in every row: its exponent cannot be fitted")
+    design = np.stack([np.ones_like(Q), log_C, log_k, log_C * log_k], axis=1)
+    target = np.log(-np.log(Q))
+    solution, _, _, _ = np.linalg.lstsq(design, target)
+    law = InteractionLaw(*solution.tolist())
+    names = ("log_A", "alpha", "beta", "delta")
+    middle = log_C - log_C.mean()
+    centred = np.stack([np.ones_like(Q), middle, log_k, middle * log_k], axis=1)
+    return Fit(
+        law=law,
+        params=dict(zip(names, solution.tolist(), strict=True)),
+        objective=float(((design @ solution - target) ** 2).sum()),
+        residuals=Q - law.pass_at_k(x["N"], x["D"], x["k"]),
+        at_bounds=_flat(centred, names),
+        n_rows=len(Q),
+        evaluations=1,
+        _scaled_residuals=lambda p: design @ np.array([p[name] for name in names]) - target,
+    )
+
+
+def fit_at_each_k(
+    N: npt.ArrayLike,
+    D: npt.ArrayLike,
+    k: npt.ArrayLike,
+    pass_at_k: npt.ArrayLike,
+    *,
+    by_compute: bool = True,
+) -> Fit:
+    """Fit Schaeffer et al.'s laws: a saturating power law of ``-log Q`` for each k apart.
+
+    Squared residuals are relative to ``-log Q``, so that rows of every size count alike.
+
+    Parameters
+    ----------
+    N, D, k : array_like, shape (n,)
+        Parameters, training tokens and samples of each row.
+    pass_at_k : array_like, shape (n,)
+        Task's pass@k, above 0 and below 1.
+    by_compute : bool
+        Fit ``E + C0 C^-alpha`` with C = 6 N D, otherwise ``E + A N^-alpha + B D^-beta``.
+
+    Returns
+    -------
+    Fit
+        With a :class:`~t2lib.LawsAtEachK`; parameters are named ``E[1]``, ``alpha[1]``, ...
+        by their k; residuals are of pass@k.
+
+    Raises
+    ------
+    ValueError
+        Where a value is not valid (a pass@k of 0 or 1 among them), or a k has fewer rows than its
+        law has parameters, or a single size.
+    """
+    columns = {"N": N, "D": D, "k": k, "pass_at_k": pass_at_k}
+    x = _columns(columns, n_parameters=3, vary=())
+    Q = x["pass_at_k"]
+    passk._require(Q < 1, "pass_at_k", Q, "must be below 1: its logarithm is fitted")
+    ks = np.unique(passk._at_least_one(x["k"]))
+    laws: list[Chinchilla] = []
+    params: dict[str, float] = {}
+    bounds: list[str] = []
+    objective = 0.0
+    for value in ks:
+        here = x["k"] == value
+        y = -np.log(Q[here])
+        sizes = {"N": x["N"][here], "D": x["D"][here]}
+        if by_compute:
+            sizes = {"C": 6 * sizes["N"] * sizes["D"]}
+        try:
+            sizes = _columns(dict(sizes), n_parameters=1 + 2 * len(sizes), vary=tuple(sizes))
+        except ValueError as error:
+            raise ValueError(f"at k = {value:g}: {error}") from None
+        found = fit_power_sum(list(sizes.values()), y, 1 / y**2)
+        if by_compute:  # Chinchilla's second term switched off
+            one = Chinchilla(
+                found.constant, float(found.coefficients[0]), 0.0, float(found.exponents[0]), 1.0
+            )
+            terms = {"A": ("alpha", sizes["C"])}
+        else:
+            one = _as_chinchilla(found)
+            terms = {"A": ("alpha", sizes["N"]), "B": ("beta", sizes["D"])}
+        laws.append(one)
+        objective += found.objective
+        names = ("E", "A", "alpha") if by_compute else ("E", "A", "B", "alpha", "beta")
+        own = {name: getattr(one, name) for name in names}
+        params |= {f"{name}[{value:g}]": number for name, number in own.items()}
+        for bound in _power_bounds(own, terms, 1 / y**2):
+            name, _, rest = bound.partition(" ")
+            bounds.append(f"{name}[{value:g}] {rest}")
+    law = LawsAtEachK(tuple(ks.tolist()), tuple(laws), by_compute)
+    return Fit(
+        law=law,
+        params=params,
+        objective=objective,
+        residuals=Q - law.pass_at_k(x["N"], x["D"], x["k"]),
+        at_bounds=tuple(bounds),
+        n_rows=len(Q),
+    )
+
+
+# ------------------------------------------------------------------------- checks and bounds
+
+
+def _weights(weights: npt.ArrayLike | None, like: npt.ArrayLike) -> npt.ArrayLike:
+    # As objects, so that a column that is no column of numbers is refused with its name.
+    return np.ones(np.asarray(like, dtype=object).shape) if weights is None else weights
+
+
+def _columns(
+    columns: Mapping[str, npt.ArrayLike],
+    *,
+    n_parameters: int,
+    vary: tuple[str, ...],
+    allow_zero: tuple[str, ...] = (),
+) -> dict[str, FloatArray]:
+    """Check equal-length, positive, finite columns with enough rows and more than one level."""
+    arrays = {}
+    for name, values in columns.items():
+        array = _numbers(values, name)
+        if array.ndim != 1:
+            raise ValueError(f"{name} has {array.ndim} axes: must be one column of numbers")
+        good = np.isfinite(array) & ((array >= 0) if name in allow_zero else (array > 0))
+        rule = "not negative and finite" if name in allow_zero else "positive and finite"
+        passk._require(good, name, array, f"must be {rule}")
+        arrays[name] = array
+    lengths = {name: len(array) for name, array in arrays.items()}
+    if len(set(lengths.values())) > 1:
+        listed = ", ".join(f"{name} {length}" for name, length in lengths.items())
+        raise ValueError(f"columns differ in length: {listed}")
+    _enough_rows(arrays, next(iter(lengths.values())), n_parameters, vary)
+    return arrays
+
+
+def _enough_rows(
+    arrays: dict[str, FloatArray], n_rows: int, n_parameters: int, vary: tuple[str, ...]
+) -> None:
+    """Refuse fewer rows than parameters, and sizes that take a single value."""
+    if n_rows < n_parameters:
+        raise ValueError(f"{n_rows} rows cannot fix {n_parameters} parameters")
+    for name in vary:
+        if _is_one_value(arrays[name]):
+            raise ValueError(
+                f"{name} is {arrays[name][0]:g} in every row: its exponent cannot be fitted"
+            )
+
+
+def _numbers(values: npt.ArrayLike, name: str) -> FloatArray:
+    """Return an array of floats, or say which value is no number."""
+    try:
+        return np.asarray(values, dtype=float)
+    except (TypeError, ValueError):
+        for i, value in enumerate(np.asarray(values, dtype=object).ravel()):
+            try:
+                float(value)
+            except (TypeError, ValueError):
+                raise ValueError(f"{name}[{i}] is {value!r}: must be a number") from None
+        raise
+
+
+def _is_one_value(values: FloatArray) -> bool:
+    """Whether positive values differ by no more than rounding, as 6 N D at one budget does."""
+    return bool(values.max() / values.min() - 1 < 1e-9)
+
+
+def _power_bounds(
+    params: dict[str, float], terms: Terms, weights: FloatArray | None = None
+) -> tuple[str, ...]:
+    """Name the parameters of a sum of powers that lie at a bound or that the data cannot tell."""
+    found = ["E at 0"] if params["E"] == 0 else []
+    low, high = EXPONENT_RANGE
+    columns = {"E": np.ones(len(next(iter(terms.values()))[1]))}
+    for coefficient, (exponent, size) in terms.items():
+        log = np.log(size) - np.log(size).mean()
+        # The coefficient at the middle of the data: at size 1 it only repeats the exponent.
+        columns[coefficient] = np.exp(-params[exponent] * log)
+        columns[exponent] = params[coefficient] * size ** -params[exponent] * log
+        if params[coefficient] == 0:
+            found += [f"{coefficient} at 0", f"{exponent} not told: {coefficient} is 0"]
+        elif params[exponent] <= low * 1.001:
+            found.append(f"{exponent} at its lower bound {low:g}")
+        elif params[exponent] >= high * 0.999:
+            found.append(f"{exponent} at its upper bound {high:g}")
+        if len(np.unique(size)) == 2:  # E + A x^-alpha is then two numbers for three parameters
+            reason = f"not told: the size of {exponent} takes two values only"
+            found += [f"{name} {reason}" for name in ("E", coefficient, exponent)]
+    named = {bound.split(" ")[0] for bound in found}
+    free = {name: column for name, column in columns.items() if name not in named}
+    root = 1.0 if weights is None else np.sqrt(weights)[:, None]
+    if free:
+        found += _flat(np.stack(list(free.values()), axis=1) * root, tuple(free))
+    return (*found, *_exchangeable(terms))
+
+
+def _exchangeable(terms: Terms) -> list[str]:
+    """Name exponents of sizes that rise together: where D = c N^s the two terms can swap."""
+    found = []
+    for (one, x), (other, y) in combinations(terms.values(), 2):
+        if _is_one_value(x) or _is_one_value(y):
+            continue
+        if np.corrcoef(np.log(x), np.log(y))[0, 1] > 1 - 1e-6:
+            found += [
+                f"{e} not told from {f}: their sizes rise together"
+                for e, f in ((one, other), (other, one))
+            ]
+    return found
+
+
+def _flat(jacobian: FloatArray, names: tuple[str, ...]) -> tuple[str, ...]:
+    """Name the parameters along which the residuals hardly change, where there are any.
+
+    The columns are scaled to unit length; a singular value under 1e-4 of the largest means that
+    the parameters of that direction can trade against each other.
+    """
+    lengths = np.linalg.norm(jacobian, axis=0)
+    dead = lengths <= 1e-12 * lengths.max()
+    found = [f"{name} flat" for name, gone in zip(names, dead, strict=True) if gone]
+    alive = np.flatnonzero(~dead)
+    if len(alive) > 1:
+        scaled = jacobian[:, alive] / lengths[alive]
+        # The triangle of a QR has the same singular values, and every direction where rows are few.
+        _, values, directions = np.linalg.svd(np.linalg.qr(scaled, mode="r"))
+        values = np.pad(values, (0, len(alive) - len(values)))
+        flat = directions[values < 1e-4 * values[0]]
+        heavy = np.flatnonzero(np.abs(flat).max(axis=0, initial=0) > 0.3)
+        found += [f"{names[alive[i]]} in a flat direction" for i in heavy]
+    return tuple(found)

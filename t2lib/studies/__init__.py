@@ -1,0 +1,1 @@
+"""What the chapters and the command compute beyond one fit, one module a question."""

@@ -1,0 +1,541 @@
+"""Every law fitted to every task of a curve table, judged, and kept as one JSON file.
+
+:func:`fit_suite` makes a :class:`SuiteFit`: what ``t2 fit`` writes, the report draws and
+``t2 plan`` answers from.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from t2lib import _parallel as parallel
+from t2lib.data.registry import read_json
+from t2lib.data.schemas import DataError, require_one_of, validate
+from t2lib.fitting.batches import AdditiveRefit, ChinchillaRefit
+from t2lib.fitting.beta import (
+    fit_beta_consistent,
+    fit_beta_consistent_counts,
+    fit_beta_regression,
+    fit_beta_regression_counts,
+)
+from t2lib.fitting.powers import Fit, fit_additive, fit_chinchilla, fit_interaction
+from t2lib.laws import (
+    AdditiveLaw,
+    Chinchilla,
+    InteractionLaw,
+    law_of,
+)
+from t2lib.planning import support as extrapolation
+from t2lib.planning.forward import Allocation, allocate
+from t2lib.uncertainty.resampling import bootstrap, percentile_interval
+
+FORMAT = 1  # of the JSON file; a reader refuses another one
+LARGEST_K = 256  # rows with more samples than this are not fitted: the laws bend there
+LIKELIHOOD_LAWS = ("Chinchilla", "AdditiveLaw", "BetaRegressionLaw", "BetaConsistentLaw")
+SAMPLE_LAWS = ("InteractionLaw", "BetaRegressionLaw", "BetaConsistentLaw")
+METRICS = ("pass_at_k", "neg_log_pass", "mean_nll")
+# The bootstrap of the Beta laws sees at most this many of a model: neighbouring checkpoints say
+# nearly the same, and models are what is drawn.
+CHECKPOINTS_A_MODEL = 6
+PLANNED_DRAWS = 20  # resamples whose plan is sought; a search costs as much as a fit
+_HELD_OUT = 0.25  # share of the checkpoints that the out-of-sample check holds out
+_FEWEST = 10  # checkpoints on the fitted side of that check
+
+OnStep = Callable[[str, int, int], None]
+
+
+# ----------------------------------------------------------------------------- a fitted suite
+
+
+@dataclass(frozen=True)
+class SuiteFit:
+    """Fits of a suite, as numbers that JSON can hold.
+
+    Attributes
+    ----------
+    numbers : dict
+        ``settings``; ``tasks``, each with ``range`` (of what was fitted), ``held_out``, ``laws``
+        (``params``, ``intervals``, ``at_bounds``, ``errors``, ``draws``, ``failed``, ``plan``);
+        ``not_fitted`` (task: reason); ``source``.
+    """
+
+    numbers: dict[str, Any]
+
+    @property
+    def tasks(self) -> list[str]:
+        """Names of the fitted tasks."""
+        return list(self.numbers["tasks"])
+
+    def task(self, name: str) -> dict[str, Any]:
+        """Return the numbers of a task; DataError where it was not fitted."""
+        require_one_of(name, self.tasks, "fitted task")
+        return self.numbers["tasks"][name]
+
+    def law_names(self, task: str) -> list[str]:
+        """Names of the laws that could be fitted to a task."""
+        return [name for name, law in self.task(task)["laws"].items() if "params" in law]
+
+    def law(self, task: str, name: str) -> Any:
+        """Return a fitted law; DataError where it was not fitted."""
+        require_one_of(name, self.law_names(task), f"law fitted to {task}")
+        return law_of(name, self.task(task)["laws"][name]["params"])
+
+    def best_law(self, task: str) -> str:
+        """Name of the law that best predicts what it has not seen; Chinchilla knows no samples.
+
+        Judged by the root mean square of the errors of -log pass@k, or of pass@k for samples, on
+        the checkpoints held out; in sample where that check was skipped.
+        """
+        numbers = self.task(task)
+        metric = "neg_log_pass" if numbers["kind"] == "likelihoods" else "pass_at_k"
+
+        def error(name: str) -> tuple[float, float]:
+            found = numbers["laws"][name]["errors"]
+            return found.get("out", {}).get(metric, math.inf), found["in"].get(metric, math.inf)
+
+        names = [name for name in self.law_names(task) if name != "Chinchilla"]
+        return min(names or ["Chinchilla"], key=error)
+
+    def law_draws(self, task: str, name: str) -> list[Any]:
+        """Laws of the bootstrap's resamples; empty without a bootstrap."""
+        draws = self.task(task)["laws"][name].get("draws") or {}
+        rows = zip(*draws.values(), strict=True)
+        return [law_of(name, dict(zip(draws, row, strict=True))) for row in rows]
+
+    def text(self) -> str:
+        """Return the JSON text; the same fits always gives the same text."""
+        return json.dumps(self.numbers, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+    @classmethod
+    def read(cls, path: str | Path) -> SuiteFit:
+        """Read what :meth:`text` gave.
+
+        Raises
+        ------
+        DataError
+            Where the file is missing, no JSON, or not a fitted suite in this format.
+        """
+        path = Path(path)
+        if not path.is_file():
+            raise DataError(f"{path}: no such file")
+        numbers = read_json(path)
+        found = numbers.get("format") if isinstance(numbers, dict) else None
+        if found != FORMAT:
+            raise DataError(f"{path}: not numbers of t2 fit in format {FORMAT}: format is {found}")
+        suite = cls(numbers)
+        try:
+            for task in suite.tasks:
+                for name in suite.law_names(task):
+                    suite.law(task, name)
+                    suite.law_draws(task, name)
+                extrapolation.fitted_ranges(suite.task(task)["range"])
+                suite.best_law(task)
+        except (LookupError, TypeError, AttributeError, ValueError) as error:
+            raise DataError(f"{path}: not numbers of t2 fit: {error!s:.200}") from None
+        return suite
+
+
+# ------------------------------------------------------------------------------------- fitting
+
+
+def fit_suite(
+    curves: pd.DataFrame,
+    *,
+    counts: pd.DataFrame | None = None,
+    tasks: Sequence[str] | None = None,
+    n_bootstrap: int = 40,
+    seed: int = 0,
+    cut_off: float | None = None,
+    train_flops: float | None = None,
+    inference_flops: float | None = None,
+    n_jobs: int | None = None,
+    on_step: OnStep | None = None,
+) -> SuiteFit:
+    """Fit every law to every task, with intervals, an out-of-sample check and a plan.
+
+    Parameters
+    ----------
+    curves : DataFrame
+        A curve table. Rows with k above 256 are not fitted. Tasks with a mean NLL get Chinchilla,
+        the additive law, Beta regression and the Beta-consistent law; tasks with samples only get
+        the interaction law, and the two Beta laws where there are ``counts``.
+    counts : DataFrame, optional
+        A question table with n_samples and n_correct, for tasks that have samples.
+    tasks : sequence of str, optional
+        Tasks to fit; all by default.
+    n_bootstrap : int
+        Resamples of models; 0 for none. The Beta laws' see at most 6 checkpoints of a model.
+    seed : int
+        The same seed gives the same numbers, whatever ``n_jobs`` is.
+    cut_off : float, optional
+        The out-of-sample check fits at most this many tokens per parameter and is judged above;
+        by default the most overtrained quarter of the checkpoints is held out.
+    train_flops, inference_flops : float, optional
+        Budgets of the plan: FLOPs of training, and FLOPs per token of the answer. By default the
+        median 6 N D of the task's checkpoints, and one sample of its largest model, 2 N.
+    n_jobs : int, optional
+        Processes of the bootstrap, as joblib counts them.
+    on_step : callable, optional
+        Called as ``on_step(what, done, total)`` before each step.
+
+    Returns
+    -------
+    SuiteFit
+
+    Raises
+    ------
+    DataError
+        Where the table breaks the schema, a task is not in it, or no law fits any task.
+    ValueError
+        Where a setting is out of range.
+    KeyboardInterrupt
+        On Ctrl-C; nothing is kept.
+    """
+    if n_bootstrap < 0 or n_bootstrap == 1:
+        raise ValueError(f"n_bootstrap is {n_bootstrap}: must be 0, or at least 2")
+    for name, value in {
+        "cut_off": cut_off,
+        "train_flops": train_flops,
+        "inference_flops": inference_flops,
+    }.items():
+        if value is not None and not 0 < value < math.inf:
+            raise ValueError(f"{name} is {value:g}: must be positive and finite")
+    curves = validate(curves, "curves", "curves")
+    there = [str(name) for name in curves["task"].unique()]
+    for name in tasks or []:
+        require_one_of(name, there, "task")
+    fitted: dict[str, Any] = {}
+    not_fitted: dict[str, str] = {}
+    settings = {
+        "n_bootstrap": n_bootstrap,
+        "seed": seed,
+        "largest_k": LARGEST_K,
+        "cut_off": cut_off,
+        "train_flops": train_flops,
+        "inference_flops": inference_flops,
+    }
+    chosen = [name for name in there if not tasks or name in tasks]
+    for done, name in enumerate(chosen):
+        if on_step:
+            on_step(name, done, len(chosen))
+        rows = curves[curves["task"] == name]
+        asked = counts[counts["task"] == name] if counts is not None else None
+        try:
+            fitted[name] = _fit_task(rows, asked, settings, n_jobs)
+        except ValueError as error:
+            not_fitted[name] = str(error)
+    if on_step:
+        on_step("done", len(chosen), len(chosen))
+    if not fitted:
+        name, reason = next(iter(not_fitted.items()))
+        raise DataError(f"no law fits any task; {name}: {reason}")
+    return SuiteFit(
+        {"format": FORMAT, "settings": settings, "tasks": fitted, "not_fitted": not_fitted}
+    )
+
+
+def _fit_task(
+    rows: pd.DataFrame, counts: pd.DataFrame | None, settings: dict[str, Any], n_jobs: int | None
+) -> dict[str, Any]:
+    rows = rows[rows["k"] <= LARGEST_K]
+    if rows.empty:
+        raise DataError(f"no row with k of at most {LARGEST_K}")
+    by_likelihood = bool(rows["mean_nll"].notna().all())
+    if not by_likelihood and rows["mean_nll"].notna().any():
+        raise DataError("some rows have a mean_nll and some have none: give them apart")
+    if by_likelihood and rows["neg_log_pass"].isna().any():
+        raise DataError("neg_log_pass is missing where there is a mean_nll")
+    data = (
+        {"curves": rows} if by_likelihood or counts is None else {"curves": rows, "counts": counts}
+    )
+    names: tuple[str, ...] = LIKELIHOOD_LAWS if by_likelihood else SAMPLE_LAWS
+    if not by_likelihood and counts is None:
+        names = ("InteractionLaw",)
+    checkpoints = rows.drop_duplicates(["model", "n_tokens"])
+    spans = law_range(rows)
+    flops = 6 * checkpoints["n_params"] * checkpoints["n_tokens"]
+    train = settings["train_flops"] or float(flops.median())
+    inference = settings["inference_flops"] or 2 * spans["N"][1]
+    fits: dict[str, Fit] = {}
+    laws: dict[str, dict[str, Any]] = {}
+    for name in names:
+        try:
+            fits[name] = fit_law(name, data)
+        except ValueError as error:
+            laws[name] = {"error": str(error)}
+            continue
+        laws[name] = _describe(fits[name])
+        laws[name]["plan"] = _plans(fits[name].law, train, inference, spans)
+    if not fits:
+        raise DataError(next(iter(laws.values()))["error"])
+    held_out = _out_of_sample(fits, data, checkpoints, settings["cut_off"])
+    for name, fit in fits.items():
+        laws[name]["errors"] = {"in": errors(fit.law, rows)} | held_out["errors"].pop(name, {})
+        if settings["n_bootstrap"]:
+            laws[name] |= _uncertainty(fit.law, data, settings, (train, inference), n_jobs)
+    del held_out["errors"]
+    return {
+        "kind": "likelihoods" if by_likelihood else "samples",
+        "models": int(checkpoints["model"].nunique()),
+        "checkpoints": len(checkpoints),
+        "questions": int(rows["n_questions"].max()),
+        "range": {name: list(ends) for name, ends in spans.items()},
+        "budgets": {"train_flops": train, "inference_flops": inference},
+        "held_out": held_out,
+        "laws": laws,
+    }
+
+
+def fit_law(name: str, data: dict[str, pd.DataFrame], start: Any = None) -> Fit:
+    """Fit the law of this class name to one task's ``curves``, or ``counts`` where there are any.
+
+    ``start`` is a law that a Beta law's search may start from.
+
+    Raises
+    ------
+    ValueError
+        As the law's fitting function.
+    """
+    if "counts" in data and name != "InteractionLaw":
+        table = data["counts"]
+        columns = [table[x] for x in ("n_params", "n_tokens", "n_samples", "n_correct")]
+        if name == "BetaConsistentLaw":
+            return fit_beta_consistent_counts(*columns, start=start)
+        return fit_beta_regression_counts(*columns, start=start)
+    rows = data["curves"]
+    if name == "Chinchilla":
+        one = rows[rows["k"] == rows["k"].min()]
+        return fit_chinchilla(one["n_params"], one["n_tokens"], one["mean_nll"])
+    if name == "InteractionLaw":  # its double logarithm needs a share that is neither 0 nor 1
+        rows = rows[(rows["pass_at_k"] > 0) & (rows["pass_at_k"] < 1)]
+        if rows.empty:
+            raise ValueError("pass_at_k is 0 or 1 in every row: there is nothing to fit")
+        return fit_interaction(rows["n_params"], rows["n_tokens"], rows["k"], rows["pass_at_k"])
+    sizes = rows["n_params"], rows["n_tokens"], rows["k"]
+    if name == "AdditiveLaw":
+        return fit_additive(*sizes, rows["neg_log_pass"])
+    fit = fit_beta_regression if name == "BetaRegressionLaw" else fit_beta_consistent
+    return fit(*sizes, rows["pass_at_k"], loss=rows["mean_nll"], start=start)
+
+
+def _describe(fit: Fit) -> dict[str, Any]:
+    return {
+        "params": {name: float(value) for name, value in fit.params.items()},
+        "at_bounds": list(fit.at_bounds),
+        "objective": float(fit.objective),
+        "rows": int(fit.n_rows),
+    }
+
+
+def law_range(rows: pd.DataFrame) -> dict[str, tuple[float, float]]:
+    """Smallest and largest N, D, D/N and k of a curve table."""
+    N, D = rows["n_params"], rows["n_tokens"]
+    columns = {"N": N, "D": D, "D/N": D / N, "k": rows["k"]}
+    return {name: (float(x.min()), float(x.max())) for name, x in columns.items()}
+
+
+# -------------------------------------------------------------------------------------- judging
+
+
+def predict(law: Any, metric: str, rows: pd.DataFrame) -> np.ndarray | None:
+    """Return a law's metric at each row, or None where the law has no such metric."""
+    N, D, k = (rows[x].to_numpy(float) for x in ("n_params", "n_tokens", "k"))
+    if metric == "mean_nll":
+        return law.loss(N, D) if hasattr(law, "loss") else None
+    return getattr(law, metric)(N, D, k) if hasattr(law, metric) else None
+
+
+def errors(law: Any, rows: pd.DataFrame) -> dict[str, float]:
+    """Measure how far a law is from the rows, by each metric that both have.
+
+    Returns
+    -------
+    dict
+        ``METRIC`` : root mean square of observed minus predicted (pass@k a share, the others
+        nats); ``METRIC_relative`` : mean of its size over the observed value, where that is above
+        0. The Chinchilla law is judged once a checkpoint.
+    """
+    found = {}
+    for metric in METRICS:
+        used = rows[rows["k"] == rows["k"].min()] if metric == "mean_nll" else rows
+        if used[metric].isna().any():
+            continue
+        predicted = predict(law, metric, used)
+        if predicted is None:
+            continue
+        seen = used[metric].to_numpy(float)
+        found[metric] = float(np.sqrt(np.mean((seen - predicted) ** 2)))
+        above = seen > 0
+        if above.any():
+            relative = np.abs(predicted[above] / seen[above] - 1)
+            found[f"{metric}_relative"] = float(relative.mean())
+    return found
+
+
+def _out_of_sample(
+    fits: dict[str, Fit],
+    data: dict[str, pd.DataFrame],
+    checkpoints: pd.DataFrame,
+    cut_off: float | None,
+) -> dict[str, Any]:
+    """Fit below a number of tokens per parameter, judge above it."""
+    ratio = checkpoints["n_tokens"] / checkpoints["n_params"]
+    above = float(np.quantile(ratio, 1 - _HELD_OUT)) if cut_off is None else cut_off
+    below = {k: t[t["n_tokens"] / t["n_params"] <= above] for k, t in data.items()}
+    rest = data["curves"][data["curves"]["n_tokens"] / data["curves"]["n_params"] > above]
+    n_fitted, n_judged = int((ratio <= above).sum()), int((ratio > above).sum())
+    result: dict[str, Any] = {"above": above, "fitted": n_fitted, "judged": n_judged, "errors": {}}
+    if n_fitted < _FEWEST or not n_judged:
+        result["skipped"] = (
+            f"{n_fitted} checkpoints at most {above:.3g} tokens per parameter and {n_judged} "
+            f"above: the check needs {_FEWEST} and 1"
+        )
+        return result
+    for name, whole in fits.items():
+        try:
+            law = fit_law(name, below, start=whole.law).law
+        except ValueError as error:
+            result["errors"][name] = {"out_error": str(error)}
+            continue
+        result["errors"][name] = {"out": errors(law, rest)}
+    return result
+
+
+# --------------------------------------------------------------------------- intervals and plans
+
+
+def thin(rows: pd.DataFrame) -> pd.DataFrame:
+    """Keep at most 6 checkpoints of each model, evenly spaced."""
+    keep = {}
+    for model, tokens in rows.groupby("model", observed=True)["n_tokens"]:
+        values = np.unique(tokens)
+        keep[model] = set(values[_spread(len(values), CHECKPOINTS_A_MODEL)])
+    return rows[[t in keep[m] for m, t in zip(rows["model"], rows["n_tokens"], strict=True)]]
+
+
+def _spread(length: int, at_most: int) -> np.ndarray:
+    """Places of evenly spaced elements, both ends among them."""
+    return np.unique(np.linspace(0, length - 1, min(length, at_most)).round().astype(int))
+
+
+def _refit(table: pd.DataFrame, name: str, part: str, start: Any) -> Fit:
+    return fit_law(name, {part: table, "curves": table}, start)
+
+
+def _resampling(
+    law: Any, data: dict[str, pd.DataFrame]
+) -> tuple[Callable[[pd.DataFrame], Fit], pd.DataFrame]:
+    """What the bootstrap refits, and to which table: sums of powers are refitted side by side."""
+    rows = data["curves"]
+    if isinstance(law, Chinchilla):
+        return ChinchillaRefit(loss="mean_nll"), rows[rows["k"] == rows["k"].min()]
+    if isinstance(law, AdditiveLaw):
+        return AdditiveRefit(), rows
+    part = "counts" if "counts" in data and not isinstance(law, InteractionLaw) else "curves"
+    refit = partial(_refit, name=type(law).__name__, part=part, start=law)
+    return refit, thin(data[part])
+
+
+def _uncertainty(
+    law: Any,
+    data: dict[str, pd.DataFrame],
+    settings: dict[str, Any],
+    budgets: tuple[float, float],
+    n_jobs: int | None,
+) -> dict[str, Any]:
+    """Bootstrap over models: draws, intervals, and what went wrong."""
+    refit, table = _resampling(law, data)
+    n, seed = settings["n_bootstrap"], settings["seed"]
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)  # attrs hold what the warning says
+            draws = bootstrap(refit, table, n=n, seed=seed, by="model", n_jobs=n_jobs)
+    except RuntimeError as error:
+        failed = {"number": n, "first": str(error)}
+        return {"failed": failed, "draws": {}, "intervals": {}, "draws_at_bounds": {}}
+    if draws.attrs["interrupted"]:
+        raise KeyboardInterrupt
+    rows = [dict(zip(draws.columns, row, strict=True)) for row in draws.to_numpy()]
+    laws = [law_of(law, row) for row in rows]
+    found = parallel.run(
+        (partial(_plan_of_draw, one, *budgets) for one in laws[:PLANNED_DRAWS]), n_jobs=n_jobs
+    )
+    plans = pd.DataFrame([plan for plan in found if plan])
+    return {
+        "failed": draws.attrs["failed"],
+        "draws_at_bounds": draws.attrs["at_bounds"],
+        "intervals": _intervals(draws),
+        "plan_intervals": _intervals(plans),
+        "plan_draws": len(plans),
+        "draws": {str(x): [float(f"{v:.8g}") for v in draws[x]] for x in draws},
+    }
+
+
+def _plan_of_draw(law: Any, train: float, inference: float) -> dict[str, float]:
+    """Plan of a resample's law; empty where it has none."""
+    try:
+        plan = _plan(law, train, inference)
+    except ValueError:
+        return {}
+    return {"N": plan.N, "D": plan.D, "k": plan.k, "metric": plan.metric}
+
+
+def _intervals(draws: pd.DataFrame) -> dict[str, list[float]]:
+    """Central 95 % of each column; none where there are fewer than two draws."""
+    if len(draws) < 2:
+        return {}
+    ends = percentile_interval(draws)
+    return {
+        str(name): [float(x) for x in row]
+        for name, row in zip(ends.index, ends.to_numpy(), strict=True)
+    }
+
+
+def _plan(law: Any, train: float, inference: float, **options: Any) -> Allocation:
+    # A law of the loss alone has no use for samples: its advice is the training optimum.
+    budget = None if isinstance(law, Chinchilla) else inference
+    return allocate(law, train_flops=train, inference_flops=budget, **options)
+
+
+def _plans(
+    law: Any, train: float, inference: float, spans: dict[str, tuple[float, float]]
+) -> dict[str, Any]:
+    """Best plan of the law: with any N, and with N and D inside the range that was fitted."""
+    low = max(spans["N"][0], train / 6 / spans["D"][1])
+    high = min(spans["N"][1], train / 6 / spans["D"][0])
+    found: dict[str, Any] = {}
+    for name, n_range in {"free": None, "inside": (low, high)}.items():
+        try:
+            if low > high and n_range:
+                raise ValueError(f"no fitted N and D spend {train:.3g} FLOPs")
+            plan = _plan(law, train, inference, n_range=n_range, fitted=spans)
+        except ValueError as error:
+            found[name] = {"error": str(error)}
+            continue
+        found[name] = describe_plan(plan)
+    return found
+
+
+def describe_plan(plan: Allocation) -> dict[str, Any]:
+    """Return a plan as numbers that JSON can hold."""
+    return {
+        "N": plan.N,
+        "D": plan.D,
+        "k": plan.k,
+        "tokens_per_parameter": plan.tokens_per_parameter,
+        "metric_name": plan.metric_name,
+        "metric": plan.metric,
+        "cost": plan.cost,
+        "at_bounds": list(plan.at_bounds),
+        "extrapolation": plan.extrapolation,
+    }

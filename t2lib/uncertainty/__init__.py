@@ -1,0 +1,1 @@
+"""How sure: resampling, profiles, posteriors. Nothing here knows which law it is given."""

@@ -1,0 +1,82 @@
+"""Every chapter: its pair, its parts, and that it runs with and without the released files."""
+
+import json
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+import jupytext
+import pytest
+from conftest import ROOT
+
+sys.path.insert(0, str(ROOT / "book"))
+import build
+
+CHAPTERS = sorted((ROOT / "chapters").glob("[0-9]*.md"))
+each_chapter = pytest.mark.parametrize("chapter", CHAPTERS, ids=lambda path: path.stem)
+
+
+def notebook(path: Path) -> Any:
+    """Return a notebook file's content."""
+    return json.loads(path.read_text())
+
+
+def test_there_are_chapters_and_the_contents_list_every_one() -> None:
+    """A chapter that the table of contents forgets is a chapter that nobody reads."""
+    listed = re.findall(r"^ *- file: chapters/(\w+)", (ROOT / "_toc.yml").read_text(), re.M)
+    assert listed
+    assert sorted(listed) == [c.stem for c in CHAPTERS]
+
+
+@each_chapter
+def test_pair_is_equal_and_carries_no_outputs(chapter: Path) -> None:
+    """The notebook that people open says what the text says that people review."""
+    build.check_pair(chapter.with_suffix(".ipynb"))
+    for cell in notebook(chapter.with_suffix(".ipynb"))["cells"]:
+        assert not cell.get("outputs")
+        assert cell.get("execution_count") is None
+
+
+@each_chapter
+def test_has_the_parts_of_a_chapter(chapter: Path) -> None:
+    """Parameters, one title, an overview first, exercises with folded solutions last."""
+    cells = jupytext.read(chapter).cells
+    (parameters,) = [c for c in cells if "parameters" in c.metadata.get("tags", [])]
+    assert {"n_bootstrap", "seed"} <= set(re.findall(r"^(\w+) *=", parameters.source, re.M))
+    text = "\n".join(c.source for c in cells if c.cell_type == "markdown")
+    text = re.sub(r"^(```+|:::+).*?^\1 *$", "", text, flags=re.M | re.S)  # a # there is no heading
+    headings = re.findall(r"^(#+) +(.+?) *$", text, re.M)
+    assert [level for level, _ in headings].count("#") == 1
+    assert headings[1] == ("t2lib/", "Overview")
+    assert ("t2lib/", "Exercises") in headings
+    exercises = chapter.read_text().split("\n## Exercises", 1)[1]
+    assert "dropdown" in exercises or "hide-" in exercises
+
+
+@each_chapter
+def test_every_cell_ran_without_a_word_on_stderr(chapter: Path, executed: Path) -> None:
+    """What the site shows is a complete run, with no warning in it."""
+    for cell in notebook(executed / f"{chapter.stem}.ipynb")["cells"]:
+        if cell["cell_type"] == "code" and "".join(cell["source"]).strip():
+            assert cell["execution_count"]
+            for output in cell["outputs"]:
+                assert output["output_type"] != "error"
+                assert output.get("name") != "stderr", "".join(output["text"])
+
+
+@each_chapter
+def test_runs_without_released_files(
+    chapter: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A fresh machine has no released file, and the book must not miss one."""
+    monkeypatch.delenv("T2LIB_MIRROR", raising=False)
+    monkeypatch.setenv("T2LIB_CACHE", str(tmp_path / "cache"))
+    for name in ["HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"]:
+        monkeypatch.setenv(name, "http://127.0.0.1:9")  # nobody answers there
+    settings = {"parameters": build.QUICK_PARAMETERS, "key": ""}
+    out = tmp_path / f"{chapter.stem}.ipynb"
+    with build.Workers(ROOT) as workers, build.tqdm(disable=True) as bar:
+        build.execute_chapter(workers, chapter.with_suffix(".ipynb"), out, settings, bar)
+    assert notebook(out)["metadata"]["build_key"] == ""
+    assert not any((tmp_path / "cache").rglob("*.*"))

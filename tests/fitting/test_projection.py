@@ -1,0 +1,90 @@
+"""Variable projection: inner products, derivatives, non-negative solutions, weightings."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import optimize
+from test_batches import curves
+
+from t2lib.fitting import projection
+from t2lib.fitting.projection import _non_negative, _Projection, fit_power_sum, fit_power_sums
+
+
+def problem(seed=0, weightings=1):
+    table = curves(np.random.default_rng(seed))
+    xs = [table[c].to_numpy() for c in ("n_params", "n_tokens", "k")]
+    y = table["neg_log_pass"].to_numpy()
+    weights = np.random.default_rng(seed).integers(0, 3, (weightings, len(y))).astype(float)
+    return xs, y, weights
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.integers(2, 5))
+def test_non_negative_least_squares_agree_with_scipy(seed, width):
+    """For batches of problems, many of them with columns held at 0."""
+    rng = np.random.default_rng(seed)
+    design = rng.standard_normal((8, 12, width))
+    target = rng.standard_normal((8, 12))
+    grams, moments = design.swapaxes(1, 2) @ design, (target[:, None, :] @ design)[:, 0]
+    gains, coefficients = _non_negative(grams, moments, 1e-15)
+    for X, y, gain, c in zip(design, target, gains, coefficients, strict=True):
+        expected, norm = optimize.nnls(X, y)
+        np.testing.assert_allclose(c, expected, atol=1e-8)
+        assert y @ y - gain == pytest.approx(norm**2, rel=1e-9)
+
+
+@pytest.mark.parametrize("exactly", [False, True])
+def test_derivatives_are_those_of_the_projected_sum_of_squares(exactly):
+    """Gradient and Hessian against differences; they are of half the sum."""
+    xs, y, weights = problem(weightings=2)
+    made = _Projection(xs, y, weights)
+    evaluate = made.evaluate_exactly if exactly else made.evaluate
+    which, at, h = np.array([0, 1]), np.array([[0.3, 0.4, 0.3], [0.5, 0.2, 0.6]]), 1e-4
+    _, gradient, hessian = evaluate(which, at)
+    for t in range(3):
+        step = h * np.eye(3)[t]
+        above, below = evaluate(which, at + step), evaluate(which, at - step)
+        slope = (above[0] - below[0]) / (4 * h)
+        np.testing.assert_allclose(gradient[:, t], slope, rtol=1e-5)
+        np.testing.assert_allclose(
+            hessian[:, t], (above[1] - below[1]) / (2 * h), rtol=1e-4, atol=1e-4
+        )
+
+
+def test_tables_of_levels_and_rows_give_the_same_inner_products():
+    """The tables are a short cut for data that repeat few sizes."""
+    grid = np.meshgrid(np.geomspace(1e7, 1e9, 8), np.geomspace(1e9, 1e11, 8), [1.0, 8.0, 64.0])
+    xs = [x.ravel() for x in grid]
+    rng = np.random.default_rng(0)
+    y, weights = rng.random(len(xs[0])), rng.random((3, len(xs[0])))
+    made = _Projection(xs, y, weights)
+    at = np.array([[0.3, 0.4, 0.3]] * 3)
+    columns = [t.derivatives(e) for t, e in zip(made.terms, at.T, strict=True)]
+    assert made.tabled
+    tabled = made.gram(np.arange(3), columns)
+    made.tabled = False
+    for short, long in zip(tabled, made.gram(np.arange(3), columns), strict=True):
+        np.testing.assert_allclose(short, long, rtol=1e-9, atol=1e-9)
+
+
+def test_weights_of_zero_leave_rows_out():
+    """Weightings equal fits to the rows that they keep."""
+    table = curves(np.random.default_rng(2))
+    xs = [table[c].to_numpy() for c in ("n_params", "n_tokens", "k")]
+    y = table["neg_log_pass"].to_numpy()
+    weights = np.random.default_rng(0).integers(0, 3, (4, len(y))).astype(float)
+    for found, w in zip(fit_power_sums(xs, y, weights), weights, strict=True):
+        kept = w > 0
+        alone = fit_power_sum([x[kept] for x in xs], y[kept], w[kept])
+        assert found.objective == pytest.approx(alone.objective, rel=1e-12)
+        np.testing.assert_allclose(found.exponents, alone.exponents, rtol=1e-6)
+
+
+def test_parts_do_not_change_the_result(monkeypatch):
+    """How many problems are held at a time is a matter of memory only."""
+    xs, y, weights = problem(weightings=6)
+    whole = fit_power_sums(xs, y, weights)
+    monkeypatch.setattr(projection, "_AT_ONCE", 2000)
+    for one, other in zip(whole, fit_power_sums(xs, y, weights), strict=True):
+        assert one.objective == pytest.approx(other.objective, rel=1e-12)
