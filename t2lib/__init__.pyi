@@ -1,6 +1,7 @@
 """Public names and where they live; the package imports each at its first use."""
 
 from . import plots as plots
+from ._checks import DataError as DataError
 from ._parallel import ClusterError as ClusterError
 from .data.curves import load_curves as load_curves
 from .data.curves import load_histograms as load_histograms
@@ -13,7 +14,6 @@ from .data.registry import Recorded as Recorded
 from .data.registry import at_hand as at_hand
 from .data.registry import fetch as fetch
 from .data.registry import recorded as recorded
-from .data.schemas import DataError as DataError
 from .data.schemas import read_table as read_table
 from .data.schemas import validate as validate
 from .evals.importers import ImportedResults as ImportedResults

@@ -11,9 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from t2lib import passk
-
-FloatArray = npt.NDArray[np.float64]
+from t2lib._checks import positive
 
 
 def at_equal_compute(runs: pd.DataFrame, train_flops: npt.ArrayLike) -> pd.DataFrame:
@@ -39,7 +37,7 @@ def at_equal_compute(runs: pd.DataFrame, train_flops: npt.ArrayLike) -> pd.DataF
     ValueError
         Where a budget is not positive and finite.
     """
-    levels = np.atleast_1d(passk._positive(train_flops, "train_flops"))
+    levels = np.atleast_1d(positive(train_flops, "train_flops"))
     rows = []
     for model, run in runs.sort_values("n_tokens").groupby("model", sort=True):
         size = float(run["n_params"].iloc[0])
@@ -148,7 +146,7 @@ def power_law(x: npt.ArrayLike, y: npt.ArrayLike) -> tuple[float, float]:
     >>> round(coefficient, 6), round(exponent, 6)
     (2.0, 0.5)
     """
-    log_x, log_y = np.log(passk._positive(x, "x")), np.log(passk._positive(y, "y"))
+    log_x, log_y = np.log(positive(x, "x")), np.log(positive(y, "y"))
     if len(np.unique(log_x)) < 2:
         raise ValueError("x takes fewer than two values: an exponent needs two")
     exponent, intercept = np.polyfit(log_x - log_x.mean(), log_y, 1)

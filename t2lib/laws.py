@@ -18,8 +18,7 @@ import numpy.typing as npt
 from scipy import special
 
 from t2lib import passk
-
-FloatArray = npt.NDArray[np.float64]
+from t2lib._checks import FloatArray, at_least_one, positive, require
 
 
 @dataclass(frozen=True)
@@ -105,7 +104,7 @@ class Chinchilla:
             Where C is not positive and finite, or the law has no inner optimum: a coefficient or
             an exponent is 0, so one of the two is never worth its compute.
         """
-        C = passk._positive(train_flops, "train_flops")
+        C = positive(train_flops, "train_flops")
         for name in ("A", "B", "alpha", "beta"):
             if getattr(self, name) == 0:
                 raise ValueError(f"{name} is 0: the loss has no optimum between N and D")
@@ -156,7 +155,7 @@ class AdditiveLaw:
 
     def neg_log_pass(self, N: npt.ArrayLike, D: npt.ArrayLike, k: npt.ArrayLike) -> FloatArray:
         """Mean negative log pass@k in nats; N, D, k broadcast, positive, k at least 1."""
-        k = passk._at_least_one(k)
+        k = at_least_one(k)
         power_law = Chinchilla(self.E, self.A, self.B, self.alpha, self.beta)
         return power_law.loss(N, D) + self.G * k**-self.gamma
 
@@ -243,7 +242,7 @@ class BetaRegressionLaw(_BetaLaw):
 
     def naive_pass_at_k(self, N: npt.ArrayLike, D: npt.ArrayLike, k: npt.ArrayLike) -> FloatArray:
         """``1 - (1 - mu)^k``: every question as hard as the mean; too high, by Jensen."""
-        return -np.expm1(passk._at_least_one(k) * np.log1p(-self.mean_pass(N, D)))
+        return -np.expm1(at_least_one(k) * np.log1p(-self.mean_pass(N, D)))
 
 
 @dataclass(frozen=True)
@@ -316,7 +315,7 @@ class InteractionLaw:
     def pass_at_k(self, N: npt.ArrayLike, D: npt.ArrayLike, k: npt.ArrayLike) -> FloatArray:
         """Task's pass@k; N, D, k broadcast, positive, k at least 1."""
         N, D = _sizes(N, D)
-        log_C, log_k = np.log(6 * N * D), np.log(passk._at_least_one(k))
+        log_C, log_k = np.log(6 * N * D), np.log(at_least_one(k))
         slope = self.beta + self.delta * log_C
         return np.exp(-np.exp(self.log_A + self.alpha * log_C + slope * log_k))
 
@@ -359,13 +358,13 @@ class LawsAtEachK:
     def pass_at_k(self, N: npt.ArrayLike, D: npt.ArrayLike, k: npt.ArrayLike) -> FloatArray:
         """Task's pass@k; ValueError where there is no law for a k."""
         N, D = _sizes(N, D)
-        N, D, k = np.broadcast_arrays(N, D, passk._at_least_one(k))
+        N, D, k = np.broadcast_arrays(N, D, at_least_one(k))
         out = np.full(N.shape, np.nan)
         for value, law in zip(self.k, self.laws, strict=True):
             here = k == value
             size = 6 * N[here] * D[here] if self.by_compute else N[here]
             out[here] = np.exp(-law.loss(size, D[here]))
-        passk._require(~np.isnan(out), "k", k, "has no law: none was fitted there")
+        require(~np.isnan(out), "k", k, "has no law: none was fitted there")
         return out
 
 
@@ -463,4 +462,4 @@ def _check_parameters(law: object, signed: bool = False) -> None:
 
 
 def _sizes(N: npt.ArrayLike, D: npt.ArrayLike) -> tuple[FloatArray, FloatArray]:
-    return passk._positive(N, "N"), passk._positive(D, "D")
+    return positive(N, "N"), positive(D, "D")

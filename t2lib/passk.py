@@ -23,7 +23,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import special
 
-FloatArray = npt.NDArray[np.float64]
+from t2lib._checks import FloatArray, at_least_one, positive, require, whole
 
 # Below this log p, log(1 - p) = -p to double precision.
 _LOG_P_TINY = -37.0
@@ -65,11 +65,11 @@ def pass_at_k(n: npt.ArrayLike, c: npt.ArrayLike, k: npt.ArrayLike) -> FloatArra
     >>> pass_at_k(4, [0, 1, 4], 2).round(12).tolist()
     [0.0, 0.5, 1.0]
     """
-    n, c, k = np.broadcast_arrays(_whole(n, "n"), _whole(c, "c"), _whole(k, "k"))
-    _require(k >= 1, "k", k, "must be at least 1")
-    _require(c >= 0, "c", c, "must not be negative")
-    _require(c <= n, "c", c, "is larger than n, the number of samples")
-    _require(k <= n, "k", k, "is larger than n, the number of samples: pass@k is undefined there")
+    n, c, k = np.broadcast_arrays(whole(n, "n"), whole(c, "c"), whole(k, "k"))
+    require(k >= 1, "k", k, "must be at least 1")
+    require(c >= 0, "c", c, "must not be negative")
+    require(c <= n, "c", c, "is larger than n, the number of samples")
+    require(k <= n, "k", k, "is larger than n, the number of samples: pass@k is undefined there")
     left = n - c - k  # wrong samples that remain after a wrong k-subset; negative: there is none
     ratio = _log_gamma_ratio(np.maximum(left, 0) + 1.0, c, k)
     return np.where(left < 0, 1.0, -np.expm1(-ratio))
@@ -143,8 +143,8 @@ def _mean_over_questions(
     losses = np.asarray(nll, dtype=float)
     if losses.ndim == 0 or losses.shape[-1] == 0:
         raise ValueError("nll has no questions: its last axis must hold at least one")
-    _require(losses >= 0, "nll", losses, "must be a number of nats, 0 or more")
-    log_k = np.log(_at_least_one(k))
+    require(losses >= 0, "nll", losses, "must be a number of nats, 0 or more")
+    log_k = np.log(at_least_one(k))
     rows = losses.reshape(-1, losses.shape[-1])
     out = np.empty((len(rows), log_k.size))
     step = max(1, _BLOCK // rows.shape[1])
@@ -204,7 +204,7 @@ def beta_pass_at_k(a: npt.ArrayLike, b: npt.ArrayLike, k: npt.ArrayLike) -> Floa
     >>> beta_pass_at_k(1.0, 1.0, [1, 3]).round(12).tolist()
     [0.5, 0.75]
     """
-    a, b, k = np.broadcast_arrays(_positive(a, "a"), _positive(b, "b"), _at_least_one(k))
+    a, b, k = np.broadcast_arrays(positive(a, "a"), positive(b, "b"), at_least_one(k))
     return -np.expm1(-_log_gamma_ratio(b, a, k))
 
 
@@ -225,7 +225,7 @@ def beta_mean_nll(a: npt.ArrayLike, b: npt.ArrayLike) -> FloatArray:
     ValueError
         Where ``a`` or ``b`` is not positive and finite.
     """
-    a, b = np.broadcast_arrays(_positive(a, "a"), _positive(b, "b"))
+    a, b = np.broadcast_arrays(positive(a, "a"), positive(b, "b"))
     return _digamma_difference(a, b)
 
 
@@ -252,7 +252,7 @@ def beta_a_from_mean_nll(b: npt.ArrayLike, mean_nll: npt.ArrayLike) -> FloatArra
     ValueError
         Where ``b`` or ``mean_nll`` is not positive and finite.
     """
-    b, target = np.broadcast_arrays(_positive(b, "b"), _positive(mean_nll, "mean_nll"))
+    b, target = np.broadcast_arrays(positive(b, "b"), positive(mean_nll, "mean_nll"))
     # For small a the mean is near 1/a, for large a near log(1 + b/a): the sum of both inverses
     # starts close in each regime.
     with np.errstate(over="ignore"):
@@ -295,7 +295,7 @@ def beta_neg_log_pass(a: npt.ArrayLike, b: npt.ArrayLike, k: npt.ArrayLike) -> F
     ValueError
         Where ``a`` or ``b`` is not positive and finite, or ``k < 1``.
     """
-    a, b, k = np.broadcast_arrays(_positive(a, "a"), _positive(b, "b"), _at_least_one(k))
+    a, b, k = np.broadcast_arrays(positive(a, "a"), positive(b, "b"), at_least_one(k))
     flat_a, flat_b, flat_k = a.ravel(), b.ravel(), k.ravel()
     out = np.empty(flat_a.size)
     step = _BLOCK // (4 * _NODES)
@@ -416,30 +416,3 @@ def _trigamma_tail(x: FloatArray) -> FloatArray:
     """Trigamma's asymptotic series from its fourth term on."""
     i = 1.0 / (x * x)
     return i * i / x * (-1 / 30 + i * (1 / 42 - i * (1 / 30 - i * 5 / 66)))
-
-
-def _whole(values: npt.ArrayLike, name: str) -> FloatArray:
-    array = np.asarray(values, dtype=float)
-    _require(np.isfinite(array) & (array == np.round(array)), name, array, "must be a whole number")
-    return array
-
-
-def _positive(values: npt.ArrayLike, name: str) -> FloatArray:
-    array = np.asarray(values, dtype=float)
-    _require(np.isfinite(array) & (array > 0), name, array, "must be positive and finite")
-    return array
-
-
-def _at_least_one(k: npt.ArrayLike) -> FloatArray:
-    array = np.asarray(k, dtype=float)
-    _require(np.isfinite(array) & (array >= 1), "k", array, "must be at least 1 and finite")
-    return array
-
-
-def _require(good: npt.NDArray[np.bool_], name: str, values: FloatArray, problem: str) -> None:
-    """Raise a ValueError that names the first element that is not good."""
-    if np.all(good):
-        return
-    index = tuple(int(i) for i in np.argwhere(~good)[0])
-    where = f"{name}[{', '.join(map(str, index))}]" if index else name
-    raise ValueError(f"{where} is {values[index]:g}: {problem}")

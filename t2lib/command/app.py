@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from t2lib._checks import DataError
 from t2lib.command.report import MissingPieceError, make_report, require_pieces
-from t2lib.data.schemas import DataError
 
 if TYPE_CHECKING:
     from t2lib.studies.suite_fits import SuiteFit

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from t2lib._checks import DataError, require_one_of
 from t2lib.data.curves import load_curves
 from t2lib.data.registry import data_folder, read_json
-from t2lib.data.schemas import DataError, require_one_of
 from t2lib.laws import law_of
 from t2lib.planning.forward import Allocation, allocate
 from t2lib.planning.inverse import cheapest

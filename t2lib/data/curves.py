@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from t2lib import _parallel as parallel
+from t2lib._checks import require_one_of
 from t2lib.data.layouts import (
     CHECKPOINTS_AT_ONCE,
     TASKS,
@@ -26,7 +27,7 @@ from t2lib.data.layouts import (
     pythia_questions,
 )
 from t2lib.data.registry import data_folder
-from t2lib.data.schemas import read_table, require_one_of, validate
+from t2lib.data.schemas import read_table, validate
 from t2lib.passk import neg_log_pass_from_nll, pass_at_k, pass_at_k_from_nll
 
 if TYPE_CHECKING:

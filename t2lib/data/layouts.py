@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from t2lib._checks import DataError, require_one_of
 from t2lib.data.registry import NotThereError, fetch, fetch_all, read_json
-from t2lib.data.schemas import DataError, read_jsonl, require_one_of, validate
+from t2lib.data.schemas import read_jsonl, validate
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -38,7 +38,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import quote
 
-from t2lib.data.schemas import DataError, read_table
+from t2lib._checks import DataError
+from t2lib.data.schemas import read_table
 
 if TYPE_CHECKING:
     import pandas as pd

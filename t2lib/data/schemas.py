@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from t2lib._checks import DataError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -33,10 +35,6 @@ UNIQUE = {
     "published": [],
 }
 WHOLE = ("k", "n_questions", "n_samples", "n_correct", "question", "bytes")
-
-
-class DataError(ValueError):
-    """A table or file that cannot be used; the message is one line that says where and why."""
 
 
 def validate(table: pd.DataFrame, schema_name: str, source: str = "table") -> pd.DataFrame:
@@ -72,7 +70,7 @@ def validate(table: pd.DataFrame, schema_name: str, source: str = "table") -> pd
     >>> validate(table, "points", "r.csv")
     Traceback (most recent call last):
     ...
-    t2lib.data.schemas.DataError: r.csv: row 0, column n_params: 0 is not a positive finite number
+    t2lib._checks.DataError: r.csv: row 0, column n_params: 0 is not a positive finite number
     """
     import pandera.errors
 
@@ -125,12 +123,6 @@ def read_table(path: str | Path, schema_name: str) -> pd.DataFrame:
     if not path.is_file():
         raise DataError(f"{path}: no such file")
     return validate(readers[path.suffix](path), schema_name, str(path)).reset_index(drop=True)
-
-
-def require_one_of(name: str, options: Collection[str], what: str) -> None:
-    """Raise DataError, with the options, unless ``name`` is one of them."""
-    if name not in options:
-        raise DataError(f"no {what} named {name!r}: want one of {', '.join(options)}")
 
 
 def read_jsonl(path: Path) -> pd.DataFrame:

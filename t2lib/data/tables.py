@@ -19,8 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from t2lib.data.schemas import DataError
-from t2lib.evals.runs import clip
+from t2lib._checks import DataError, clip
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -37,10 +37,9 @@ from typing import Any, NoReturn, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from t2lib.data.schemas import DataError
+from t2lib._checks import DataError, clip
 from t2lib.data.tables import json_lines
 from t2lib.evals.rescoring import Scorer, scorer
-from t2lib.evals.runs import clip
 
 _LARGEST_RESULTS = 64 * 2**20  # bytes
 _FILE_NAME = re.compile(r"samples_(.+?)(?:_\d{4}-\d\d-\d\dT\d\d-\d\d-\d\d(?:\.\d+)?)?\.jsonl")

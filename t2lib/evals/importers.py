@@ -18,11 +18,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from t2lib._checks import DataError, clip
 from t2lib._parallel import run
-from t2lib.data.schemas import CHECKPOINT, DataError, validate
+from t2lib.data.schemas import CHECKPOINT, validate
 from t2lib.data.tables import KINDS, WORDS, chunks, json_lines
 from t2lib.evals.harness import Answers, is_sample, read_samples
-from t2lib.evals.runs import Run, clip, read_runs
+from t2lib.evals.runs import Run, read_runs
 from t2lib.passk import neg_log_pass_from_nll, pass_at_k, pass_at_k_from_nll
 
 if TYPE_CHECKING:

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from t2lib.data.schemas import DataError
+from t2lib._checks import DataError, clip
 
 _UNITS = {"": 1, "k": 10**3, "m": 10**6, "b": 10**9, "t": 10**12}
 _NUMBER = re.compile(r"([+]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)\s*([kKmMbBtT]?)")
@@ -100,12 +100,6 @@ def number(value: Any) -> float:
     if not (value > 0 and math.isfinite(value)):
         raise ValueError(f"{value} is not a positive finite number")
     return float(value)
-
-
-def clip(text: str, width: int = 60) -> str:
-    """Cut a long text in the middle and put it on one line."""
-    text = text if len(text) <= width else f"{text[: width // 2]}...{text[-width // 3 :]}"
-    return " ".join(text.split())
 
 
 def _checked(rows: Iterator[tuple[Any, Any, str]] | Any, source: str) -> dict[str, Run]:

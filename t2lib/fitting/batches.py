@@ -12,10 +12,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
-from t2lib import passk
+from t2lib._checks import FloatArray, at_least_one
 from t2lib.fitting.huber import fit_huber_logs
 from t2lib.fitting.powers import (
     Fit,
@@ -28,7 +27,6 @@ from t2lib.fitting.powers import (
 )
 from t2lib.fitting.projection import fit_power_sums
 
-FloatArray = npt.NDArray[np.float64]
 # Parameters and what is at a bound, or why the fit is impossible.
 Refit = tuple[dict[str, float], tuple[str, ...]] | ValueError
 
@@ -136,7 +134,7 @@ class AdditiveRefit:
             "neg_log_pass": table[self.neg_log_pass],
         }
         x = _columns(columns, n_parameters=1, vary=(), allow_zero=("neg_log_pass",))
-        passk._at_least_one(x["k"])
+        at_least_one(x["k"])
         names = ("E", "A", "B", "alpha", "beta", "G", "gamma")
         terms = {"A": ("alpha", "N"), "B": ("beta", "D"), "G": ("gamma", "k")}
 

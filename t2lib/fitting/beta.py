@@ -16,11 +16,11 @@ import numpy.typing as npt
 from scipy import optimize, special
 
 from t2lib import passk
+from t2lib._checks import FloatArray, at_least_one, require, whole
 from t2lib.fitting.powers import Fit, _columns, _flat, _power_bounds, fit_chinchilla
 from t2lib.fitting.projection import EXPONENT_RANGE
 from t2lib.laws import BetaConsistentLaw, BetaRegressionLaw, Chinchilla
 
-FloatArray = npt.NDArray[np.float64]
 # Beta parameters at each loss, and their derivatives: (a, b, d(a, b)/d parameters, d(a, b)/dL).
 Shape = tuple[FloatArray, FloatArray, FloatArray, FloatArray]
 ShapeFunction = Callable[[FloatArray, FloatArray], Shape]
@@ -121,8 +121,8 @@ def fit_beta(
 def _counts(n: npt.ArrayLike, c: npt.ArrayLike) -> tuple[FloatArray, FloatArray]:
     """Check columns of samples and right samples."""
     x = _columns({"n": n, "c": c}, n_parameters=2, vary=(), allow_zero=("c",))
-    n, c = passk._whole(x["n"], "n"), passk._whole(x["c"], "c")
-    passk._require(c <= n, "c", c, "is larger than n, the number of samples")
+    n, c = whole(x["n"], "n"), whole(x["c"], "c")
+    require(c <= n, "c", c, "is larger than n, the number of samples")
     if not c.any():
         raise ValueError("c is 0 in every row: no sample was ever right, nothing can be fitted")
     if np.all(c == n):
@@ -402,9 +402,9 @@ def _two_stage_input(
     x = _columns(
         columns, n_parameters=n_parameters, vary=("N", "D", "k"), allow_zero=("pass_at_k",)
     )
-    passk._at_least_one(x["k"])
+    at_least_one(x["k"])
     Q = x["pass_at_k"]
-    passk._require(Q <= 1, "pass_at_k", Q, "is above 1")
+    require(Q <= 1, "pass_at_k", Q, "is above 1")
     for value in (0, 1):
         if np.all(value == Q):
             raise ValueError(f"pass_at_k is {value} in every row: there is nothing to fit")

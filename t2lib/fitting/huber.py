@@ -8,12 +8,10 @@ exactly, and that of iteratively reweighted least squares, which is sure from an
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 from scipy import special
 
+from t2lib._checks import FloatArray
 from t2lib.fitting.projection import EXPONENT_RANGE, PowerSum, fit_power_sums, parts_of
-
-FloatArray = npt.NDArray[np.float64]
 
 _LOW = np.array([0.0, 0.0, 0.0, EXPONENT_RANGE[0], EXPONENT_RANGE[0]])
 _HIGH = np.array([np.inf, np.inf, np.inf, EXPONENT_RANGE[1], EXPONENT_RANGE[1]])

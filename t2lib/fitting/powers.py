@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import optimize, special
 
-from t2lib import passk
+from t2lib._checks import FloatArray, at_least_one, require
 from t2lib.fitting.huber import fit_huber_logs
 from t2lib.fitting.projection import EXPONENT_RANGE, PowerSum, fit_power_sum
 from t2lib.laws import (
@@ -29,7 +29,6 @@ from t2lib.laws import (
 if TYPE_CHECKING:
     import lmfit
 
-FloatArray = npt.NDArray[np.float64]
 Residuals = Callable[[dict[str, float]], FloatArray]
 # Each power term's coefficient, with its exponent and the size that is raised to it.
 Terms = dict[str, tuple[str, FloatArray]]
@@ -309,7 +308,7 @@ def fit_additive(
     columns = {"N": N, "D": D, "k": k, "neg_log_pass": neg_log_pass}
     columns["weights"] = _weights(weights, neg_log_pass)
     x = _columns(columns, n_parameters=7, vary=("N", "D", "k"), allow_zero=("neg_log_pass",))
-    passk._at_least_one(x["k"])
+    at_least_one(x["k"])
     y, root = x["neg_log_pass"], np.sqrt(x["weights"])
     _something_to_fit(y)
     arrived = None
@@ -411,9 +410,9 @@ def fit_interaction(
     columns = {"N": N, "D": D, "k": k, "pass_at_k": pass_at_k}
     x = _columns(columns, n_parameters=4, vary=("k",))
     Q = x["pass_at_k"]
-    passk._require(Q < 1, "pass_at_k", Q, "must be below 1: its double logarithm is fitted")
+    require(Q < 1, "pass_at_k", Q, "must be below 1: its double logarithm is fitted")
     C = 6 * x["N"] * x["D"]
-    log_C, log_k = np.log(C), np.log(passk._at_least_one(x["k"]))
+    log_C, log_k = np.log(C), np.log(at_least_one(x["k"]))
     if _is_one_value(C):
         raise ValueError("6 N D is the same in every row: its exponent cannot be fitted")
     design = np.stack([np.ones_like(Q), log_C, log_k, log_C * log_k], axis=1)
@@ -471,8 +470,8 @@ def fit_at_each_k(
     columns = {"N": N, "D": D, "k": k, "pass_at_k": pass_at_k}
     x = _columns(columns, n_parameters=3, vary=())
     Q = x["pass_at_k"]
-    passk._require(Q < 1, "pass_at_k", Q, "must be below 1: its logarithm is fitted")
-    ks = np.unique(passk._at_least_one(x["k"]))
+    require(Q < 1, "pass_at_k", Q, "must be below 1: its logarithm is fitted")
+    ks = np.unique(at_least_one(x["k"]))
     laws: list[Chinchilla] = []
     params: dict[str, float] = {}
     bounds: list[str] = []
@@ -538,7 +537,7 @@ def _columns(
             raise ValueError(f"{name} has {array.ndim} axes: must be one column of numbers")
         good = np.isfinite(array) & ((array >= 0) if name in allow_zero else (array > 0))
         rule = "not negative and finite" if name in allow_zero else "positive and finite"
-        passk._require(good, name, array, f"must be {rule}")
+        require(good, name, array, f"must be {rule}")
         arrays[name] = array
     lengths = {name: len(array) for name, array in arrays.items()}
     if len(set(lengths.values())) > 1:

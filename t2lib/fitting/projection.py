@@ -19,8 +19,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy import optimize
 
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
+from t2lib._checks import FloatArray, IntArray
+
 # Value, gradient and Hessian by the exponents, of these weightings at these exponents.
 Evaluate = Callable[[IntArray, FloatArray], tuple[FloatArray, FloatArray, FloatArray]]
 

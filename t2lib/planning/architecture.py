@@ -22,9 +22,8 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from t2lib import passk
+from t2lib._checks import FloatArray, positive
 
-FloatArray = npt.NDArray[np.float64]
 Count = Literal["all", "non_embedding", "active", "active_non_embedding"]
 COUNTS: tuple[Count, ...] = ("all", "non_embedding", "active", "active_non_embedding")
 
@@ -88,11 +87,11 @@ class Architecture:
 
     def __post_init__(self) -> None:
         if self.head_width is None:
-            heads = passk._positive(self.heads, "heads")
-            object.__setattr__(self, "head_width", passk._positive(self.width, "width") / heads)
+            heads = positive(self.heads, "heads")
+            object.__setattr__(self, "head_width", positive(self.width, "width") / heads)
         for field in fields(self):
             if field.name not in ("gated", "tied", "biases"):
-                value = passk._positive(getattr(self, field.name), field.name)
+                value = positive(getattr(self, field.name), field.name)
                 object.__setattr__(self, field.name, value if value.ndim else float(value))
         _at_most(self.kv_heads, self.heads, "kv_heads", "heads")
         _at_most(self.active_experts, self.experts, "active_experts", "experts")
@@ -201,7 +200,7 @@ class ArchitectureFamily:
     def __post_init__(self) -> None:
         for field in fields(self):
             if field.name not in ("gated", "tied", "count"):
-                passk._positive(getattr(self, field.name), field.name)
+                positive(getattr(self, field.name), field.name)
         if self.group < 1:
             raise ValueError(f"group is {self.group:g}: must be at least 1")
         _at_most(self.active_experts, self.experts, "active_experts", "experts")
@@ -228,7 +227,7 @@ class ArchitectureFamily:
         ValueError
             Where N is not positive and finite.
         """
-        width = self._width(passk._positive(N, "N"))
+        width = self._width(positive(N, "N"))
         heads, layers = width / self.head_width, width / self.aspect_ratio
         ffn_width = self.ffn_ratio * width
         if whole:

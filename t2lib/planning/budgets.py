@@ -17,14 +17,12 @@ from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 from scipy import special
 
+from t2lib._checks import FloatArray, IntArray
 from t2lib.planning import search
 from t2lib.planning.objective import Objective
 
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
 Flops = Callable[[FloatArray], FloatArray]
 
 # Where a budget pays for exactly k samples, rounding must not make it k - 1.

@@ -41,10 +41,9 @@ from typing import ClassVar, Literal
 import numpy as np
 import numpy.typing as npt
 
-from t2lib import passk
+from t2lib._checks import FloatArray, at_least_one, not_negative, positive, require
 from t2lib.planning.architecture import COUNTS, Architecture, _array
 
-FloatArray = npt.NDArray[np.float64]
 Phase = Literal["training", "prefill", "decode"]
 PHASES = ("training", "prefill", "decode")
 # How far N may lie from the parameters of a fixed architecture: published sizes are rounded.
@@ -106,7 +105,7 @@ class Hardware:
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
             if value is not None:
-                passk._positive(value, name)
+                positive(value, name)
             if name.endswith("_utilisation") and value > 1:
                 raise ValueError(f"{name} is {value:g}: must be at most 1")
 
@@ -126,18 +125,18 @@ class Hardware:
         if phase not in PHASES:
             raise ValueError(f"phase is {phase!r}: must be one of {', '.join(PHASES)}")
         utilisation = getattr(self, f"{phase}_utilisation")
-        return _not_negative(flops, "flops") / (self.peak_flops * utilisation) / 3600
+        return not_negative(flops, "flops") / (self.peak_flops * utilisation) / 3600
 
     def money(self, hours: npt.ArrayLike) -> FloatArray:
         """Price of card-hours; ValueError without ``price_per_hour``."""
-        return _not_negative(hours, "hours") * self._need("price_per_hour")
+        return not_negative(hours, "hours") * self._need("price_per_hour")
 
     def energy(self, hours: npt.ArrayLike) -> FloatArray:
         """Energy of card-hours in kWh; ValueError without ``watts``.
 
         A card that waits for memory is counted at full power: an upper bound while decoding.
         """
-        return _not_negative(hours, "hours") * self._need("watts") / 1000
+        return not_negative(hours, "hours") * self._need("watts") / 1000
 
     def _need(self, name: str) -> float:
         value = getattr(self, name)
@@ -195,9 +194,9 @@ class CostModel:
     causal: bool = True
 
     def __post_init__(self) -> None:
-        _not_negative(self.prompt_tokens, "prompt_tokens")
-        passk._positive(self.answer_tokens, "answer_tokens")
-        if passk._positive(self.sequence_length, "sequence_length") < 1:
+        not_negative(self.prompt_tokens, "prompt_tokens")
+        positive(self.answer_tokens, "answer_tokens")
+        if positive(self.sequence_length, "sequence_length") < 1:
             raise ValueError(f"sequence_length is {self.sequence_length:g}: must be at least 1")
         if not (self.architecture is None or callable(self.architecture)) and not isinstance(
             self.architecture, Architecture
@@ -211,11 +210,11 @@ class CostModel:
 
     def train_flops(self, N: npt.ArrayLike, D: npt.ArrayLike) -> FloatArray:
         """FLOPs of training N parameters on D tokens: ``6 N D``, or three forward passes."""
-        return self._train_flops_per_token(N) * passk._positive(D, "D")
+        return self._train_flops_per_token(N) * positive(D, "D")
 
     def tokens(self, N: npt.ArrayLike, train_flops: npt.ArrayLike) -> FloatArray:
         """Training tokens D that a budget buys at N parameters, the inverse of train_flops."""
-        return passk._positive(train_flops, "train_flops") / self._train_flops_per_token(N)
+        return positive(train_flops, "train_flops") / self._train_flops_per_token(N)
 
     def _train_flops_per_token(self, N: npt.ArrayLike) -> FloatArray:
         S = self.sequence_length
@@ -226,16 +225,16 @@ class CostModel:
 
     def query_tokens(self, k: npt.ArrayLike) -> FloatArray:
         """Tokens processed for one query, ``P + k T``, or ``k (P + T)`` without a shared cache."""
-        k = passk._at_least_one(k)
+        k = at_least_one(k)
         return self._prompts(k) * self.prompt_tokens + k * self.answer_tokens
 
     def prefill_flops(self, N: npt.ArrayLike, k: npt.ArrayLike) -> FloatArray:
         """FLOPs of reading one query's prompt: ``2 N P``, or ``2 N k P`` without a shared cache."""
-        return self._prompts(passk._at_least_one(k)) * self._flops_per_prompt(N)
+        return self._prompts(at_least_one(k)) * self._flops_per_prompt(N)
 
     def decode_flops(self, N: npt.ArrayLike, k: npt.ArrayLike) -> FloatArray:
         """FLOPs of writing k answers to one query, ``2 N k T``."""
-        return passk._at_least_one(k) * self._flops_per_answer(N)
+        return at_least_one(k) * self._flops_per_answer(N)
 
     def query_flops(self, N: npt.ArrayLike, k: npt.ArrayLike) -> FloatArray:
         """FLOPs of one query: ``2 N (P + k T)``, or ``2 N k (P + T)`` without a shared cache."""
@@ -246,7 +245,7 @@ class CostModel:
 
         Not rounded; below 1, or negative, where the budget does not pay for one sample.
         """
-        budget = passk._positive(query_flops, "query_flops")
+        budget = positive(query_flops, "query_flops")
         prompt, answer = self._flops_per_prompt(N), self._flops_per_answer(N)
         return (budget - prompt) / answer if self.shared_cache else budget / (prompt + answer)
 
@@ -254,7 +253,7 @@ class CostModel:
         self, N: npt.ArrayLike, D: npt.ArrayLike, k: npt.ArrayLike, queries: npt.ArrayLike
     ) -> FloatArray:
         """FLOPs over a model's life: ``6 N D + Q * 2 N (P + k T)`` for Q queries."""
-        lifetime = _not_negative(queries, "queries") * self.query_flops(N, k)
+        lifetime = not_negative(queries, "queries") * self.query_flops(N, k)
         return self.train_flops(N, D) + lifetime
 
     def _prompts(self, k: FloatArray) -> FloatArray:
@@ -274,7 +273,7 @@ class CostModel:
 
     def _forward_flops(self, N: npt.ArrayLike, attended: float, logits: bool = True) -> FloatArray:
         """FLOPs of one token's forward pass that attends to so many positions on average."""
-        N = passk._positive(N, "N")
+        N = positive(N, "N")
         if self.architecture is None:
             return 2 * N
         shape = self.architecture_of(N)
@@ -284,13 +283,13 @@ class CostModel:
 
     def architecture_of(self, N: npt.ArrayLike) -> Architecture:
         """Return the architecture of N parameters; ValueError where there is none."""
-        N = passk._positive(N, "N")
+        N = positive(N, "N")
         if self.architecture is None:
             raise ValueError("architecture is not given: this needs the model's sizes")
         if isinstance(self.architecture, Architecture):
             counts = [self.architecture.parameters(count) for count in COUNTS]
             near = np.min([np.abs(N / count - 1) for count in counts], axis=0) <= _ROUNDED
-            passk._require(near, "N", N, f"the architecture has {counts[0]:.6g} parameters")
+            require(near, "N", N, f"the architecture has {counts[0]:.6g} parameters")
             return self.architecture
         return self.architecture(N)
 
@@ -298,7 +297,7 @@ class CostModel:
 
     def weight_bytes(self, N: npt.ArrayLike, bytes_per_weight: float = 2.0) -> FloatArray:
         """Bytes of the weights, all experts and embeddings with them; 2 a weight is bfloat16."""
-        N, size = passk._positive(N, "N"), passk._positive(bytes_per_weight, "bytes_per_weight")
+        N, size = positive(N, "N"), positive(bytes_per_weight, "bytes_per_weight")
         return size * (N if self.architecture is None else self.architecture_of(N).parameters())
 
     def cache_bytes(
@@ -369,7 +368,7 @@ class CostModel:
 
     def _cache_bytes_per_token(self, N: npt.ArrayLike, bytes_per_value: float) -> FloatArray:
         shape = self.architecture_of(N)
-        size = passk._positive(bytes_per_value, "bytes_per_value")
+        size = positive(bytes_per_value, "bytes_per_value")
         return 2 * _array(shape.layers) * shape.kv_width * size
 
     def decode_utilisation(
@@ -407,7 +406,7 @@ class CostModel:
         ValueError
             Without ``bandwidth``, or where an argument is out of range.
         """
-        sequences = passk._positive(sequences, "sequences")
+        sequences = positive(sequences, "sequences")
         flops = sequences * self._flops_per_answer(N) / self.answer_tokens
         size = self.weight_bytes(N, bytes_per_weight)
         if self.architecture is not None:
@@ -441,7 +440,7 @@ class CostModel:
         ValueError
             Where an argument is out of range.
         """
-        queries = float(_not_negative(queries, "queries"))
+        queries = float(not_negative(queries, "queries"))
         work: dict[Phase, FloatArray] = {
             "training": self.train_flops(N, D),
             "prefill": queries * self.prefill_flops(N, k),
@@ -503,7 +502,7 @@ class PricedCost:
 
     def tokens(self, N: npt.ArrayLike, train_flops: npt.ArrayLike) -> FloatArray:
         """Training tokens that an amount of money buys."""
-        return passk._positive(train_flops, "train_flops") / self.train_flops(N, 1.0)
+        return positive(train_flops, "train_flops") / self.train_flops(N, 1.0)
 
     def prefill_flops(self, N: npt.ArrayLike, k: npt.ArrayLike) -> FloatArray:
         """Money for reading one query's prompt."""
@@ -519,10 +518,3 @@ class PricedCost:
 
     def _money(self, flops: FloatArray, phase: Phase) -> FloatArray:
         return self.hardware.money(self.hardware.hours(flops, phase))
-
-
-def _not_negative(values: npt.ArrayLike, name: str) -> FloatArray:
-    array = np.asarray(values, dtype=float)
-    good = np.isfinite(array) & (array >= 0)
-    passk._require(good, name, array, "must be finite and not negative")
-    return array

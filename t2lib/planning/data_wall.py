@@ -12,10 +12,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from t2lib import passk
+from t2lib._checks import FloatArray, positive
 from t2lib.laws import Chinchilla
-
-FloatArray = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -69,7 +67,7 @@ class DataWall:
 
     def __post_init__(self) -> None:
         for name in ("unique_tokens", "token_decay", "params_decay"):
-            passk._positive(getattr(self, name), name)
+            positive(getattr(self, name), name)
         if self.suited_params is not None and not self.suited_params > 0:
             raise ValueError(f"suited_params is {self.suited_params:g}: must be positive")
 
@@ -113,7 +111,7 @@ class DataWall:
         ValueError
             Where a number is not positive and finite, or ``suited_params`` is not known.
         """
-        N, D = passk._positive(N, "N"), passk._positive(D, "D")
+        N, D = positive(N, "N"), positive(D, "D")
         if self.suited_params is None:
             raise ValueError("suited_params is not known: call suited_to with a law first")
         return (

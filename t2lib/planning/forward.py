@@ -22,14 +22,13 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from t2lib import passk
+from t2lib._checks import FloatArray, not_negative, positive, require
 from t2lib.planning import support as extrapolation
 from t2lib.planning.budgets import Apart, Budget, Plans, Total
 from t2lib.planning.costs import CostModel
 from t2lib.planning.data_wall import DataWall
 from t2lib.planning.objective import Metric, Objective
 
-FloatArray = npt.NDArray[np.float64]
 Range = tuple[float | None, float | None]
 
 
@@ -355,7 +354,7 @@ def isoflop_profile(
         Where a number is not positive and finite, a model costs more than the budget pays for, or
         the law lacks the metric.
     """
-    sizes = passk._positive(N, "N")
+    sizes = positive(N, "N")
     budget = budget_of(
         law,
         train_flops=train_flops,
@@ -409,7 +408,7 @@ def budget_of(
     names = ("train_flops", "inference_flops") if apart else ("total_flops", "queries")
     given = (train_flops, inference_flops) if apart else (total_flops, queries)
     budgets = [
-        (_not_negative if name == "queries" else passk._positive)(values, name)
+        (not_negative if name == "queries" else positive)(values, name)
         for name, values in zip(names, given, strict=True)
         if values is not None
     ]
@@ -461,13 +460,6 @@ def _most_samples(max_k: float | None) -> float:
     return float(max_k)
 
 
-def _not_negative(values: npt.ArrayLike, name: str) -> FloatArray:
-    array = np.asarray(values, dtype=float)
-    good = np.isfinite(array) & (array >= 0)
-    passk._require(good, name, array, "must be finite and not negative")
-    return array
-
-
 def _check_paid(
     budget: Budget, shape: tuple[int, ...], sizes: FloatArray | None, paper: bool
 ) -> None:
@@ -479,9 +471,9 @@ def _check_paid(
     def check(name: str, amount: FloatArray, needed: FloatArray, any_N: str, this_N: str) -> None:
         paid = (needed <= amount * (1 + 1e-12)).reshape(shape)
         if sizes is None:
-            passk._require(paid, name, amount.reshape(shape), any_N)
+            require(paid, name, amount.reshape(shape), any_N)
         else:
-            passk._require(paid, "N", np.broadcast_to(sizes, shape), this_N)
+            require(paid, "N", np.broadcast_to(sizes, shape), this_N)
 
     if isinstance(budget, Total):
         needed = train + budget.queries * query

@@ -13,8 +13,9 @@ import numpy as np
 import pandas as pd
 from scipy import optimize, special
 
+from t2lib._checks import not_negative
 from t2lib.planning.data_wall import DataWall
-from t2lib.planning.forward import Allocation, Range, _not_negative, allocate, cost_model, range_of
+from t2lib.planning.forward import Allocation, Range, allocate, cost_model, range_of
 from t2lib.planning.objective import Metric, Objective
 
 # A model of this size and data, sampled once, is where the search begins. What it costs this many
@@ -98,7 +99,7 @@ def cheapest(
     if sum(limits[name] is not None for name in ("queries", "inference_flops", "train_flops")) > 1:
         raise ValueError("give at most one of queries, inference_flops and train_flops")
     if queries is not None:
-        _not_negative(queries, "queries")
+        not_negative(queries, "queries")
     settings = {"cost": cost, "metric": metric, "whole_k": whole_k, "fitted": fitted}
     objective = Objective.of(law, metric, verifier, unique_tokens)
     _check_target(target, objective)

@@ -8,9 +8,9 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from t2lib._checks import FloatArray
 from t2lib.planning.data_wall import DataWall
 
-FloatArray = npt.NDArray[np.float64]
 Metric = Literal["pass_at_k", "neg_log_pass", "loss"]
 
 # The metrics that a law may have, the preferred first, and whether more is worse (1) or better.

@@ -13,8 +13,8 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
+from t2lib._checks import FloatArray, IntArray
+
 Curve = Callable[[FloatArray, IntArray], FloatArray]
 Surface = Callable[[FloatArray, FloatArray, IntArray], FloatArray]
 

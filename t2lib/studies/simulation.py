@@ -12,8 +12,6 @@ import pandas as pd
 from t2lib.laws import AdditiveLaw, Chinchilla
 from t2lib.passk import beta_pass_at_k
 
-FloatArray = npt.NDArray[np.float64]
-
 
 @dataclass(frozen=True)
 class Noise:

@@ -19,8 +19,9 @@ import numpy as np
 import pandas as pd
 
 from t2lib import _parallel as parallel
+from t2lib._checks import DataError, require_one_of
 from t2lib.data.registry import read_json
-from t2lib.data.schemas import DataError, require_one_of, validate
+from t2lib.data.schemas import validate
 from t2lib.fitting.batches import AdditiveRefit, ChinchillaRefit
 from t2lib.fitting.beta import (
     fit_beta_consistent,

@@ -16,10 +16,10 @@ import numpy.typing as npt
 import pandas as pd
 from scipy import optimize
 
+from t2lib._checks import FloatArray
 from t2lib.fitting.powers import Fit
 from t2lib.fitting.projection import EXPONENT_RANGE
 
-FloatArray = npt.NDArray[np.float64]
 Residuals = Callable[[FloatArray], FloatArray]
 
 COEFFICIENTS = ("A", "B", "G")

@@ -17,10 +17,10 @@ import numpy.typing as npt
 import pandas as pd
 from scipy import interpolate, optimize, stats
 
+from t2lib._checks import FloatArray
 from t2lib.fitting.powers import Fit
 from t2lib.uncertainty.problem import Problem, slopes
 
-FloatArray = npt.NDArray[np.float64]
 Quantity = str | Callable[[Any], float]
 
 _STIFFNESS = 30.0  # of the spring that pulls a quantity to its target

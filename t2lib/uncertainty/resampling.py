@@ -14,14 +14,13 @@ from itertools import chain
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 from scipy import special
 from tqdm import tqdm
 
 from t2lib import _parallel as parallel
+from t2lib._checks import IntArray
 
-IntArray = npt.NDArray[np.int64]
 FitFunction = Callable[[pd.DataFrame], Any]
 
 _GROUPS = {"model": ["model"], "checkpoint": ["model", "n_tokens"]}

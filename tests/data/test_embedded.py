@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from t2lib._checks import DataError
 from t2lib.data import curves, registry
 from t2lib.data.layouts import PYTHIA_PARAMS, TASKS, load_questions
-from t2lib.data.schemas import DataError
 from t2lib.passk import neg_log_pass_from_nll, pass_at_k, pass_at_k_from_nll
 
 ROOT = Path(__file__).resolve().parents[2]

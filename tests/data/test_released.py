@@ -16,10 +16,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from t2lib._checks import DataError
 from t2lib.command import data as released
 from t2lib.data import layouts, registry
 from t2lib.data.registry import FetchError, NotThereError
-from t2lib.data.schemas import DataError
 from t2lib.passk import pass_at_k
 
 COMMIT = "0" * 40

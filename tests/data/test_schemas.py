@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from t2lib.data.schemas import DataError, read_jsonl, read_table, validate
+from t2lib._checks import DataError
+from t2lib.data.schemas import read_jsonl, read_table, validate
 
 COUNTS = {
     "suite": "mine",

@@ -21,7 +21,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import t2lib as t2
-from t2lib.data.schemas import DataError
+from t2lib._checks import DataError
 from t2lib.evals.runs import number, read_runs
 
 few = settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
