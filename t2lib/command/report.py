@@ -1,4 +1,4 @@
-"""The report of ``t2 fit``: chapter 10 run through papermill, rendered to one HTML file.
+"""The report of ``t2 fit``: chapter 11 run through papermill, rendered to one HTML file.
 
 The file asks no host for anything: figures are in it as data, equations as MathML, and its content
 security policy forbids scripts. Text that comes from the data is escaped twice over: the chapter
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from markdown_it import MarkdownIt
 
-CHAPTER = "10_your_own_checkpoints.ipynb"
+CHAPTER = "11_your_own_checkpoints.ipynb"
 BOOK_ONLY = "book-only"  # tag of cells that the report leaves out
 _ONE_THREAD = ("OMP", "OPENBLAS", "MKL", "NUMEXPR", "VECLIB_MAXIMUM")
 
