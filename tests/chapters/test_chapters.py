@@ -48,8 +48,8 @@ def test_has_the_parts_of_a_chapter(chapter: Path) -> None:
     text = re.sub(r"^(```+|:::+).*?^\1 *$", "", text, flags=re.M | re.S)  # a # there is no heading
     headings = re.findall(r"^(#+) +(.+?) *$", text, re.M)
     assert [level for level, _ in headings].count("#") == 1
-    assert headings[1] == ("t2lib/", "Overview")
-    assert ("t2lib/", "Exercises") in headings
+    assert headings[1] == ("##", "Overview")
+    assert ("##", "Exercises") in headings
     exercises = chapter.read_text().split("\n## Exercises", 1)[1]
     assert "dropdown" in exercises or "hide-" in exercises
 
