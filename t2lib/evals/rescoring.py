@@ -76,7 +76,7 @@ def _step(settings: dict[str, Any]) -> Step:
 
 
 def _regex(
-    regex_pattern: str = r"## (\-?[0-9\.\,]+)",
+    regex_pattern: str = r"#### (\-?[0-9\.\,]+)",
     group_select: int = 0,
     fallback: str = "[invalid]",
 ) -> Step:

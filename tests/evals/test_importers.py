@@ -181,7 +181,7 @@ SETTINGS = {
             "higher_is_better": True,
             "ignore_case": True,
             "ignore_punctuation": False,
-            "regexes_to_ignore": [",", r"\$", "(?s).*## "],
+            "regexes_to_ignore": [",", r"\$", "(?s).*#### "],
         }
     ],
     "filter_list": [
@@ -218,7 +218,7 @@ def first_scored_rows():
     for question in range(2):
         for name, first in [("strict", "1,042"), ("loose", "1,042"), ("maj@3", "7")]:
             row = sample_row(question, responses, float(name != "maj@3"), filter=name)
-            rows.append(row | {"filtered_resps": [first], "target": "... ## 1042"})
+            rows.append(row | {"filtered_resps": [first], "target": "... #### 1042"})
     return rows
 
 
