@@ -32,6 +32,11 @@ from .fitting.powers import fit_additive as fit_additive
 from .fitting.powers import fit_at_each_k as fit_at_each_k
 from .fitting.powers import fit_chinchilla as fit_chinchilla
 from .fitting.powers import fit_interaction as fit_interaction
+from .fitting.table import LAWS as LAWS
+from .fitting.table import LawRow as LawRow
+from .fitting.table import fit as fit
+from .fitting.table import law_of as law_of
+from .fitting.table import parameter_names as parameter_names
 from .isoflop import at_equal_compute as at_equal_compute
 from .isoflop import envelope as envelope
 from .isoflop import isoflop_parabolas as isoflop_parabolas
@@ -41,9 +46,8 @@ from .laws import BetaConsistentLaw as BetaConsistentLaw
 from .laws import BetaRegressionLaw as BetaRegressionLaw
 from .laws import Chinchilla as Chinchilla
 from .laws import InteractionLaw as InteractionLaw
+from .laws import Law as Law
 from .laws import LawsAtEachK as LawsAtEachK
-from .laws import law_of as law_of
-from .laws import parameter_names as parameter_names
 from .passk import beta_mean_nll as beta_mean_nll
 from .passk import beta_neg_log_pass as beta_neg_log_pass
 from .passk import beta_pass_at_k as beta_pass_at_k

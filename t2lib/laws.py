@@ -6,12 +6,10 @@ nats. Every method broadcasts over its arguments. A law knows nothing of data or
 
 from __future__ import annotations
 
-import itertools
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +17,17 @@ from scipy import special
 
 from t2lib import passk
 from t2lib._checks import FloatArray, at_least_one, positive, require
+
+
+@runtime_checkable
+class Law(Protocol):
+    """A frozen dataclass of a law's parameters, with its formulas as methods.
+
+    It has one or more of ``loss(N, D)``, ``pass_at_k(N, D, k)`` and ``neg_log_pass(N, D, k)``;
+    what is not there, a law does not predict.
+    """
+
+    __dataclass_fields__: ClassVar[dict[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -366,91 +375,6 @@ class LawsAtEachK:
             out[here] = np.exp(-law.loss(size, D[here]))
         require(~np.isnan(out), "k", k, "has no law: none was fitted there")
         return out
-
-
-# ------------------------------------------------------------------ laws of named parameters
-
-_NAMED = {
-    kind.__name__: kind
-    for kind in (Chinchilla, AdditiveLaw, InteractionLaw, BetaRegressionLaw, BetaConsistentLaw)
-}
-
-
-def parameter_names(kind: object) -> tuple[str, ...]:
-    """Name a law's parameters as ``Fit.params`` and a bootstrap's columns do.
-
-    Parameters
-    ----------
-    kind : a law, its class, or the name of its class
-
-    Returns
-    -------
-    tuple of str
-        Those of the Chinchilla law within first; the five of ``theta`` as theta0 to theta4.
-
-    Raises
-    ------
-    ValueError
-        For a law that has no such names.
-    """
-    within = {"chinchilla": _names_of(Chinchilla), "theta": [f"theta{i}" for i in range(5)]}
-    names = [within.get(name, [name]) for name in _names_of(_kind(kind))]
-    return tuple(itertools.chain(*names))
-
-
-def law_of(kind: object, params: Mapping[Any, float]) -> Any:
-    """Make a law from a fit's parameters: ``Fit.params``, or a row of a bootstrap.
-
-    Parameters
-    ----------
-    kind : a law, its class, or the name of its class
-    params : mapping of str to float
-        The law's parameters, no more and no fewer; see :func:`parameter_names`.
-
-    Returns
-    -------
-    a law of that kind
-
-    Raises
-    ------
-    ValueError
-        For a law that has no named parameters, a name that is missing or unknown, or a value that
-        is out of the law's range.
-
-    Examples
-    --------
-    >>> law_of("Chinchilla", {"E": 1.69, "A": 406.4, "B": 410.7, "alpha": 0.34, "beta": 0.28})
-    Chinchilla(E=1.69, A=406.4, B=410.7, alpha=0.34, beta=0.28)
-    """
-    make: Any = _kind(kind)
-    names = parameter_names(kind)
-    for name in (*names, *params):
-        if name not in params or name not in names:
-            what = "unknown" if name in params else "missing"
-            raise ValueError(f"{make.__name__}: parameter {name!r} is {what}")
-    values = {name: float(params[name]) for name in names}
-    made: dict[str, Any] = {}
-    for name in _names_of(make):
-        if name == "chinchilla":
-            made[name] = Chinchilla(**{inner: values[inner] for inner in _names_of(Chinchilla)})
-        elif name == "theta":
-            made[name] = tuple(values[f"theta{i}"] for i in range(5))
-        else:
-            made[name] = values[name]
-    return make(**made)
-
-
-def _kind(kind: object) -> Any:
-    if isinstance(kind, str) and kind not in _NAMED:
-        raise ValueError(f"no law named {kind!r}: must be one of {', '.join(_NAMED)}")
-    name = kind if isinstance(kind, str) else getattr(kind, "__name__", type(kind).__name__)
-    if name not in _NAMED:
-        raise ValueError(f"{name} cannot be made from named parameters")
-    return _NAMED[name]
-
-
-def _names_of(kind: Any) -> list[str]:
-    return [field.name for field in fields(kind)]
 
 
 def _check_parameters(law: object, signed: bool = False) -> None:

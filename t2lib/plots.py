@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from t2lib._checks import FloatArray
+from t2lib.fitting.table import LAWS, law_row
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -30,14 +31,9 @@ BLUE, ORANGE, GREEN, RED, PURPLE, SKY, YELLOW, GREY = COLORS = (
     "#B8A800",
     "#666666",
 )
-# One colour and name for each law, in every chapter.
+# One colour and name for each law, in every chapter: those of the table of laws.
 LAW_STYLE: dict[str, dict[str, Any]] = {
-    "Chinchilla": {"color": GREY, "label": "Chinchilla"},
-    "AdditiveLaw": {"color": ORANGE, "label": "additive (approach 1)"},
-    "BetaRegressionLaw": {"color": BLUE, "label": "Beta regression (approach 2)"},
-    "BetaConsistentLaw": {"color": GREEN, "label": "Beta-consistent (this book)"},
-    "InteractionLaw": {"color": PURPLE, "label": "interaction (Krajewski et al.)"},
-    "LawsAtEachK": {"color": RED, "label": "each k apart (Schaeffer et al.)"},
+    name: {"color": row.color, "label": row.label} for name, row in LAWS.items()
 }
 
 
@@ -251,7 +247,7 @@ def law_curves(
     for label, law in laws.items():
         for row, (N, D) in enumerate(pairs):
             own = COLORS[(row + 1) % len(COLORS)]
-            color = own if alone else LAW_STYLE[type(law).__name__]["color"]
+            color = own if alone else law_row(law).color
             name = label if row == 0 and not alone else None
             ax.plot(k, getattr(law, metric)(N, D, k), color=color, label=name)
             if bands and label in bands:
@@ -485,12 +481,12 @@ def specification_curve(
     height = 0.24 * len(marks) + 0.1 * len(choices)
     figure = plt.figure(figsize=(5.6, 3.2 + height)) if figure is None else figure
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=[3.0, height])
-    colors = table["law"].map(lambda law: LAW_STYLE[law]["color"])
+    colors = table["law"].map(lambda law: law_row(law).color)
     order = np.arange(1, len(table) + 1)
     above.scatter(order, table[column], c=colors, s=9, linewidths=0)
     for law in dict.fromkeys(table["law"]):
-        style = LAW_STYLE[law]
-        above.plot([], [], "o", ms=4, color=style["color"], label=style["label"])
+        row = law_row(law)
+        above.plot([], [], "o", ms=4, color=row.color, label=row.label)
     if reference is not None:
         above.axhline(reference, color="black", ls="--", lw=1)
     above.set(yscale="log", ylabel=label or column)

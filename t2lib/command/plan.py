@@ -9,7 +9,7 @@ from typing import Any
 from t2lib._checks import DataError, require_one_of
 from t2lib.data.curves import load_curves
 from t2lib.data.registry import data_folder, read_json
-from t2lib.laws import law_of
+from t2lib.fitting.table import law_of
 from t2lib.planning.forward import Allocation, allocate
 from t2lib.planning.inverse import cheapest
 from t2lib.studies.suite_fits import LARGEST_K, SuiteFit, describe_plan, fit_law, law_range

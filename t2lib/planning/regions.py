@@ -16,7 +16,7 @@ import joblib
 import numpy as np
 import pandas as pd
 
-from t2lib.laws import law_of, parameter_names
+from t2lib.fitting.table import law_of, parameter_names
 from t2lib.planning.forward import Allocation, allocate
 from t2lib.planning.inverse import cheapest, sought_budget
 from t2lib.planning.objective import Objective

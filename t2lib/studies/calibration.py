@@ -13,7 +13,7 @@ from scipy import stats
 
 from t2lib import _parallel as parallel
 from t2lib.fitting.powers import Fit
-from t2lib.laws import law_of
+from t2lib.fitting.table import law_of
 from t2lib.studies.simulation import Noise, simulate
 from t2lib.uncertainty.posteriors import posterior
 from t2lib.uncertainty.problem import Problem, slopes

@@ -9,7 +9,6 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from t2lib.laws import AdditiveLaw, Chinchilla
 from t2lib.passk import beta_pass_at_k
 
 
@@ -129,15 +128,15 @@ def simulate(law: Any, table: pd.DataFrame, rng: np.random.Generator, noise: Noi
             codes = table.groupby(keys, sort=False).ngroup().to_numpy()
             shared += size * rng.standard_normal(codes.max() + 1)[codes]
     own = noise.row * rng.standard_normal(len(table)) if noise.row else np.zeros(len(table))
-    if isinstance(law, Chinchilla):
-        return table.assign(loss=law.loss(N, D) * np.exp(shared + own))
-    if isinstance(law, AdditiveLaw):
-        clean = law.neg_log_pass(N, D, table["k"])
-        return table.assign(neg_log_pass=clean * np.exp(shared + own))
-    if not hasattr(law, "shape_at_loss"):
+    if hasattr(law, "shape_at_loss"):
+        loss = law.chinchilla.loss(N, D) * np.exp(shared)
+        a, b = law.shape_at_loss(loss)
+        clean = -np.log(beta_pass_at_k(a, b, table["k"]))
+        return table.assign(loss=loss, pass_at_k=np.exp(-clean * np.exp(own)))
+    if hasattr(law, "pass_at_k"):
         clean = -np.log(law.pass_at_k(N, D, table["k"]))
         return table.assign(pass_at_k=np.exp(-clean * np.exp(shared + own)))
-    loss = law.chinchilla.loss(N, D) * np.exp(shared)
-    a, b = law.shape_at_loss(loss)
-    clean = -np.log(beta_pass_at_k(a, b, table["k"]))
-    return table.assign(loss=loss, pass_at_k=np.exp(-clean * np.exp(own)))
+    if hasattr(law, "neg_log_pass"):
+        clean = law.neg_log_pass(N, D, table["k"])
+        return table.assign(neg_log_pass=clean * np.exp(shared + own))
+    return table.assign(loss=law.loss(N, D) * np.exp(shared + own))

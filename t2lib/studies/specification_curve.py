@@ -17,8 +17,9 @@ import numpy.typing as npt
 import pandas as pd
 
 from t2lib import _parallel as parallel
-from t2lib.fitting.beta import fit_beta_consistent, fit_beta_regression
-from t2lib.fitting.powers import Fit, fit_additive, fit_chinchilla
+from t2lib.fitting.powers import Fit, fit_chinchilla
+from t2lib.fitting.table import LAWS, law_row
+from t2lib.laws import Chinchilla
 from t2lib.planning.forward import frontier
 from t2lib.uncertainty.resampling import jackknife
 
@@ -309,7 +310,8 @@ def _listed(value: str | Sequence[str]) -> list[str]:
 
 
 def _check(options: dict[str, list[Any]], table: pd.DataFrame) -> None:
-    known = {"law": tuple(_FITS), "objective": OBJECTIVES, "weights": WEIGHTS}
+    laws = tuple(name for name, row in LAWS.items() if "likelihoods" in row.default_for)
+    known = {"law": laws, "objective": OBJECTIVES, "weights": WEIGHTS}
     for choice, values in options.items():
         if not values:
             raise ValueError(f"{choice} has no level")
@@ -359,26 +361,14 @@ def _weights(rows: pd.DataFrame, target: pd.Series, how: str) -> npt.NDArray[np.
     return np.asarray(1 / rows.groupby("model")["n_tokens"].transform("size"), dtype=float)
 
 
-def _additive(rows: pd.DataFrame, choice: Mapping[str, Any], _first: Fit, _start: Any) -> Fit:
-    target = rows["neg_log_pass"]
-    columns = (rows["n_params"], rows["n_tokens"], rows["k"], target)
-    return fit_additive(*columns, weights=_weights(rows, target, choice["weights"]))
-
-
-def _beta(function: Callable[..., Fit]) -> Callable[[pd.DataFrame, Any, Fit, Any], Fit]:
-    def fitted(rows: pd.DataFrame, _choice: Any, first: Fit, start: Any) -> Fit:
-        columns = (rows["n_params"], rows["n_tokens"], rows["k"], rows["pass_at_k"])
-        return function(*columns, loss=rows["mean_nll"], chinchilla=first.law, start=start)
-
-    return fitted
-
-
-_FITS: dict[str, Callable[[pd.DataFrame, Any, Fit, Any], Fit]] = {
-    "Chinchilla": lambda rows, choice, first, start: first,
-    "AdditiveLaw": _additive,
-    "BetaRegressionLaw": _beta(fit_beta_regression),
-    "BetaConsistentLaw": _beta(fit_beta_consistent),
-}
+def _fit(rows: pd.DataFrame, choice: Mapping[str, Any], first: Fit, start: Any) -> Fit:
+    """Fit the chosen law, on top of the Chinchilla fit where it has that law within."""
+    row = law_row(choice["law"])
+    if row.law is Chinchilla:
+        return first
+    if "chinchilla" in row.law.__dataclass_fields__:
+        return row.fit(rows, start=start, chinchilla=first.law)
+    return row.fit(rows, weights=_weights(rows, rows[row.columns[-1]], choice["weights"]))
 
 
 def _some(
@@ -401,7 +391,7 @@ def _some(
                 with np.errstate(over="ignore", invalid="ignore"):  # wild trial steps of a search
                     firsts[key] = _chinchilla(rows, choice)
             first = firsts[key]
-            fit = _FITS[choice["law"]](rows, choice, first, starts.get(choice["law"]))
+            fit = _fit(rows, choice, first, starts.get(choice["law"]))
             starts.setdefault(choice["law"], fit.law)
             base["at_bounds"] = "; ".join(dict.fromkeys([*first.at_bounds, *fit.at_bounds]))
             found.append(_read_frontier(base, rows, first, fit, train, here))
@@ -447,8 +437,8 @@ def _read_frontier(
                 "tokens_per_parameter": plan["tokens_per_parameter"],
                 "over_chinchilla": plan["tokens_per_parameter"] / usual,
                 "size_exponent": float(np.log2(doubled["N"] / plan["N"])),
-                "alpha": law.alpha,
-                "beta": law.beta,
+                "alpha": getattr(law, "alpha", np.nan),
+                "beta": getattr(law, "beta", np.nan),
                 "at_bounds": "; ".join(filter(None, [base["at_bounds"], plan["at_bounds"]])),
                 "inside": all(x.min() * 0.999 <= v <= x.max() * 1.001 for v, x in ranges),
             }

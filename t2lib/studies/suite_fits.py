@@ -22,28 +22,15 @@ from t2lib import _parallel as parallel
 from t2lib._checks import DataError, require_one_of
 from t2lib.data.registry import read_json
 from t2lib.data.schemas import validate
-from t2lib.fitting.batches import AdditiveRefit, ChinchillaRefit
-from t2lib.fitting.beta import (
-    fit_beta_consistent,
-    fit_beta_consistent_counts,
-    fit_beta_regression,
-    fit_beta_regression_counts,
-)
-from t2lib.fitting.powers import Fit, fit_additive, fit_chinchilla, fit_interaction
-from t2lib.laws import (
-    AdditiveLaw,
-    Chinchilla,
-    InteractionLaw,
-    law_of,
-)
+from t2lib.fitting.powers import Fit
+from t2lib.fitting.table import LAWS, fit, law_of, law_row
+from t2lib.laws import Chinchilla
 from t2lib.planning import support as extrapolation
 from t2lib.planning.forward import Allocation, allocate
 from t2lib.uncertainty.resampling import bootstrap, percentile_interval
 
 FORMAT = 1  # of the JSON file; a reader refuses another one
 LARGEST_K = 256  # rows with more samples than this are not fitted: the laws bend there
-LIKELIHOOD_LAWS = ("Chinchilla", "AdditiveLaw", "BetaRegressionLaw", "BetaConsistentLaw")
-SAMPLE_LAWS = ("InteractionLaw", "BetaRegressionLaw", "BetaConsistentLaw")
 METRICS = ("pass_at_k", "neg_log_pass", "mean_nll")
 # The bootstrap of the Beta laws sees at most this many of a model: neighbouring checkpoints say
 # nearly the same, and models are what is drawn.
@@ -259,9 +246,14 @@ def _fit_task(
     data = (
         {"curves": rows} if by_likelihood or counts is None else {"curves": rows, "counts": counts}
     )
-    names: tuple[str, ...] = LIKELIHOOD_LAWS if by_likelihood else SAMPLE_LAWS
-    if not by_likelihood and counts is None:
-        names = ("InteractionLaw",)
+    kind = "likelihoods" if by_likelihood else "samples"
+    names = [
+        name
+        for name, row in LAWS.items()
+        # Of samples a curve table has no mean_nll: what needs one is fitted to the counts.
+        if kind in row.default_for
+        and (by_likelihood or "counts" in data or "mean_nll" not in row.columns)
+    ]
     checkpoints = rows.drop_duplicates(["model", "n_tokens"])
     spans = law_range(rows)
     flops = 6 * checkpoints["n_params"] * checkpoints["n_tokens"]
@@ -280,13 +272,13 @@ def _fit_task(
     if not fits:
         raise DataError(next(iter(laws.values()))["error"])
     held_out = _out_of_sample(fits, data, checkpoints, settings["cut_off"])
-    for name, fit in fits.items():
-        laws[name]["errors"] = {"in": errors(fit.law, rows)} | held_out["errors"].pop(name, {})
+    for name, found in fits.items():
+        laws[name]["errors"] = {"in": errors(found.law, rows)} | held_out["errors"].pop(name, {})
         if settings["n_bootstrap"]:
-            laws[name] |= _uncertainty(fit.law, data, settings, (train, inference), n_jobs)
+            laws[name] |= _uncertainty(found.law, data, settings, (train, inference), n_jobs)
     del held_out["errors"]
     return {
-        "kind": "likelihoods" if by_likelihood else "samples",
+        "kind": kind,
         "models": int(checkpoints["model"].nunique()),
         "checkpoints": len(checkpoints),
         "questions": int(rows["n_questions"].max()),
@@ -305,36 +297,21 @@ def fit_law(name: str, data: dict[str, pd.DataFrame], start: Any = None) -> Fit:
     Raises
     ------
     ValueError
-        As the law's fitting function.
+        As :func:`~t2lib.fit`.
     """
-    if "counts" in data and name != "InteractionLaw":
-        table = data["counts"]
-        columns = [table[x] for x in ("n_params", "n_tokens", "n_samples", "n_correct")]
-        if name == "BetaConsistentLaw":
-            return fit_beta_consistent_counts(*columns, start=start)
-        return fit_beta_regression_counts(*columns, start=start)
-    rows = data["curves"]
-    if name == "Chinchilla":
-        one = rows[rows["k"] == rows["k"].min()]
-        return fit_chinchilla(one["n_params"], one["n_tokens"], one["mean_nll"])
-    if name == "InteractionLaw":  # its double logarithm needs a share that is neither 0 nor 1
-        rows = rows[(rows["pass_at_k"] > 0) & (rows["pass_at_k"] < 1)]
-        if rows.empty:
-            raise ValueError("pass_at_k is 0 or 1 in every row: there is nothing to fit")
-        return fit_interaction(rows["n_params"], rows["n_tokens"], rows["k"], rows["pass_at_k"])
-    sizes = rows["n_params"], rows["n_tokens"], rows["k"]
-    if name == "AdditiveLaw":
-        return fit_additive(*sizes, rows["neg_log_pass"])
-    fit = fit_beta_regression if name == "BetaRegressionLaw" else fit_beta_consistent
-    return fit(*sizes, rows["pass_at_k"], loss=rows["mean_nll"], start=start)
+    return fit(name, data[_part(name, data)], start=start)
 
 
-def _describe(fit: Fit) -> dict[str, Any]:
+def _part(name: str, data: dict[str, pd.DataFrame]) -> str:
+    return "counts" if "counts" in data and law_row(name).fit_counts else "curves"
+
+
+def _describe(found: Fit) -> dict[str, Any]:
     return {
-        "params": {name: float(value) for name, value in fit.params.items()},
-        "at_bounds": list(fit.at_bounds),
-        "objective": float(fit.objective),
-        "rows": int(fit.n_rows),
+        "params": {name: float(value) for name, value in found.params.items()},
+        "at_bounds": list(found.at_bounds),
+        "objective": float(found.objective),
+        "rows": int(found.n_rows),
     }
 
 
@@ -429,22 +406,15 @@ def _spread(length: int, at_most: int) -> np.ndarray:
     return np.unique(np.linspace(0, length - 1, min(length, at_most)).round().astype(int))
 
 
-def _refit(table: pd.DataFrame, name: str, part: str, start: Any) -> Fit:
-    return fit_law(name, {part: table, "curves": table}, start)
-
-
 def _resampling(
     law: Any, data: dict[str, pd.DataFrame]
 ) -> tuple[Callable[[pd.DataFrame], Fit], pd.DataFrame]:
     """What the bootstrap refits, and to which table: sums of powers are refitted side by side."""
-    rows = data["curves"]
-    if isinstance(law, Chinchilla):
-        return ChinchillaRefit(loss="mean_nll"), rows[rows["k"] == rows["k"].min()]
-    if isinstance(law, AdditiveLaw):
-        return AdditiveRefit(), rows
-    part = "counts" if "counts" in data and not isinstance(law, InteractionLaw) else "curves"
-    refit = partial(_refit, name=type(law).__name__, part=part, start=law)
-    return refit, thin(data[part])
+    row, name = law_row(law), type(law).__name__
+    rows = data[_part(name, data)]
+    if row.batch is None:
+        return partial(fit, name, start=law), thin(rows)
+    return row.batch(), rows if "k" in row.columns else rows[rows["k"] == rows["k"].min()]
 
 
 def _uncertainty(
