@@ -89,3 +89,4 @@ from .uncertainty.resampling import bca_interval as bca_interval
 from .uncertainty.resampling import bootstrap as bootstrap
 from .uncertainty.resampling import jackknife as jackknife
 from .uncertainty.resampling import percentile_interval as percentile_interval
+from .uncertainty.summaries import estimates as estimates

@@ -1,0 +1,55 @@
+"""Numbers with their bootstrap intervals, in one table."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from t2lib.uncertainty.resampling import FitFunction, _params, bootstrap, percentile_interval
+
+
+def estimates(
+    statistic: FitFunction,
+    table: pd.DataFrame,
+    *,
+    n: int = 200,
+    seed: int = 0,
+    by: str | Sequence[str] = "model",
+    level: float = 0.95,
+    n_jobs: int | None = None,
+) -> pd.DataFrame:
+    """Compute numbers from a table, with percentile intervals over resamples of it.
+
+    Parameters
+    ----------
+    statistic : callable
+        Takes a table and returns a :class:`~t2lib.Fit`, a mapping or Series of numbers, or one
+        number (named ``value``).
+    table, n, seed, by, n_jobs
+        As :func:`~t2lib.bootstrap` takes them.
+    level : float
+        Coverage of the intervals.
+
+    Returns
+    -------
+    DataFrame
+        A row a number: ``value`` of the whole table, ``low`` and ``high``.
+
+    Raises
+    ------
+    ValueError, RuntimeError
+        As :func:`~t2lib.bootstrap`.
+
+    Examples
+    --------
+    >>> table = pd.DataFrame({"model": list("aabbcc"), "loss": [1.0, 1.2, 2.0, 2.2, 3.0, 3.2]})
+    >>> estimates(lambda t: t["loss"].mean(), table).round(1).loc["value"].tolist()
+    [2.1, 1.1, 3.1]
+    """
+    whole = _params(statistic(table.assign(resample_copy=0)))
+    draws = bootstrap(statistic, table, n=n, seed=seed, by=by, n_jobs=n_jobs)
+    found = percentile_interval(draws, level).reindex(list(whole))
+    found.insert(0, "value", np.array(list(whole.values())))
+    return found
