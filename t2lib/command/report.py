@@ -1,62 +1,36 @@
-"""The report of ``t2 fit``: chapter 11 run through papermill, rendered to one HTML file.
+"""The report of ``t2 fit``: a fitted suite's tables and figures in one HTML file.
 
-The file asks no host for anything: figures are in it as data, equations as MathML, and its content
-security policy forbids scripts. Text that comes from the data is escaped twice over: the chapter
-puts it into tables that escape, and Markdown is rendered with HTML off.
+The file asks no host for anything: figures are in it as data, and its content security policy
+forbids scripts. Text that comes from the data is escaped where it enters the page.
 """
 
 from __future__ import annotations
 
-import contextlib
+import base64
 import html
-import os
-import re
-import tempfile
-from collections.abc import Callable, Iterator, Sequence
+import io
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+import pandas as pd
 
 if TYPE_CHECKING:
-    import pandas as pd
-    from markdown_it import MarkdownIt
+    from matplotlib.figure import Figure
 
-CHAPTER = "11_your_own_checkpoints.ipynb"
-BOOK_ONLY = "book-only"  # tag of cells that the report leaves out
-_ONE_THREAD = ("OMP", "OPENBLAS", "MKL", "NUMEXPR", "VECLIB_MAXIMUM")
+    from t2lib.studies.suite_fits import SuiteFit
 
 
 class MissingPieceError(RuntimeError):
     """Something that a report needs is not installed; the message says how to get it."""
 
 
-def require_pieces() -> Path:
-    """Return the path of the chapter behind the report.
-
-    Raises
-    ------
-    MissingPieceError
-        Where the book's packages or its chapters are not there.
-    """
-    from importlib.util import find_spec
-
-    needed = ("papermill", "ipykernel", "nbformat", "markdown_it", "mdit_py_plugins", "docutils")
-    missing = [name for name in needed if find_spec(name) is None]
-    if missing:
-        raise MissingPieceError(
-            f"a report needs {', '.join(missing)}: pip install 't2lib[book]', "
-            "or ask for the numbers alone with --no-report"
-        )
-    chapter = Path(__file__).resolve().parents[2] / "chapters" / CHAPTER
-    if not chapter.is_file():
-        raise MissingPieceError(
-            f"a report needs the book's chapters, and {chapter} is not there: run t2 from a clone "
-            "of the repository, or ask for the numbers alone with --no-report"
-        )
-    return chapter
+def require_pieces() -> None:
+    """Nothing beyond the library is needed."""
 
 
 def make_report(curves: Path, numbers: Path, *, on_step: Callable[[int, int], None]) -> str:
-    """Run the chapter on a fitted suite and return the report as HTML text.
+    """Return the report of a fitted suite as HTML text.
 
     Parameters
     ----------
@@ -65,208 +39,223 @@ def make_report(curves: Path, numbers: Path, *, on_step: Callable[[int, int], No
     numbers : Path
         The suite's JSON, as ``SuiteFit.text`` gives it.
     on_step : callable
-        Called as ``on_step(done, total)`` before each cell.
-
-    Raises
-    ------
-    MissingPieceError
-        As :func:`require_pieces`.
-    RuntimeError
-        Where a cell of the chapter fails.
+        Called as ``on_step(done, total)`` before each section.
     """
-    chapter = require_pieces()
-    parameters = {"curves": str(curves.resolve()), "numbers": str(numbers.resolve())}
-    return render(execute(chapter, parameters, on_step), "Train-to-test report")
+    from t2lib.data.schemas import read_table
+    from t2lib.plots import use_style
+    from t2lib.studies.suite_fits import SuiteFit
 
-
-def execute(chapter: Path, parameters: dict[str, Any], on_step: Callable[[int, int], None]) -> Any:
-    """Run a notebook through papermill, in an empty folder, and return it with its outputs."""
-    import papermill
-    from papermill.engines import NBClientEngine, papermill_engines
-
-    class ReportingEngine(NBClientEngine):
-        """Papermill's own engine, which also tells of every cell as it starts."""
-
-        @classmethod
-        def execute_managed_notebook(cls, nb_man: Any, kernel_name: str, **options: Any) -> Any:
-            start = nb_man.cell_start
-
-            def tell(cell: Any, index: int | None = None, **more: Any) -> None:
-                on_step(index or 0, len(nb_man.nb.cells))
-                start(cell, index, **more)
-
-            nb_man.cell_start = tell
-            return super().execute_managed_notebook(nb_man, kernel_name, **options)
-
-    papermill_engines.register("t2-report", ReportingEngine)
-    with tempfile.TemporaryDirectory(prefix="t2-report-") as folder, _environment(folder):
-        try:
-            return papermill.execute_notebook(
-                chapter,
-                None,
-                parameters,
-                engine_name="t2-report",
-                progress_bar=False,
-                cwd=folder,
-                extra_arguments=["--IPKernelApp.log_level=40"],  # its advice is not the reader's
-            )
-        except papermill.PapermillExecutionError as error:
-            raise RuntimeError(f"the report's cell {error.cell_index}: {error.evalue}") from None
-
-
-@contextlib.contextmanager
-def _environment(folder: str) -> Iterator[None]:
-    """Give the kernel this t2lib, one thread, and none of the reader's own start-up files."""
-    path = [str(Path(__file__).resolve().parents[2]), os.environ.get("PYTHONPATH", "")]
-    settings = {
-        "PYTHONPATH": os.pathsep.join(filter(None, path)),
-        "IPYTHONDIR": str(Path(folder) / "ipython"),
-        "JUPYTER_PREFER_ENV_PATH": "1",
-        "MPLBACKEND": "module://matplotlib_inline.backend_inline",
-        "PYDEVD_DISABLE_FILE_VALIDATION": "1",
-        **{f"{name}_NUM_THREADS": "1" for name in _ONE_THREAD},
+    use_style()
+    suite, rows = SuiteFit.read(numbers), read_table(curves, "curves")
+    largest = suite.numbers["settings"]["largest_k"]
+    rows = rows[rows["task"].isin(suite.tasks) & (rows["k"] <= largest)]
+    sections = {
+        "In short": _in_short,
+        "The data": _data,
+        "The laws": _laws,
+        "Fits and intervals": _fits,
+        "How well the laws fit": _how_well,
+        "The out-of-sample check": _check,
+        "The plan": _plan,
     }
-    before = {name: os.environ.get(name) for name in settings}
-    os.environ.update(settings)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
-
-
-# ------------------------------------------------------------------------------------ rendering
-
-
-def render(notebook: Any, title: str) -> str:
-    """Render an executed notebook to one HTML page: text, tables and figures, no code."""
-    page = _Page(_glued(notebook))
-    for cell in notebook.cells:
-        tags = set(cell.metadata.get("tags", []))
-        if BOOK_ONLY in tags or tags & {"parameters", "injected-parameters"}:
-            continue
-        if cell.cell_type == "markdown":
-            page.add_text(cell.source)
-        elif cell.cell_type == "code":
-            page.add_outputs(cell.outputs, cell.metadata.get("mystnb", {}))
-    body = "\n".join(page.parts)
+    links, body = [], []
+    for place, (title, section) in enumerate(sections.items()):
+        on_step(place, len(sections))
+        links.append(f'<li><a href="#part-{place + 1}">{title}</a></li>')
+        body += [f'<h2 id="part-{place + 1}">{title}</h2>', *section(suite, rows)]
     return _TEMPLATE.format(
-        title=html.escape(title), style=_STYLE, contents=page.contents(), body=body
+        title="Train-to-test report",
+        style=_STYLE,
+        contents="\n".join(links),
+        body="\n".join(body),
     )
 
 
-def table(frame: pd.DataFrame, caption: str = "") -> Any:
-    """Show a table in a notebook, every cell escaped: names in it are the reader's own."""
-    from IPython.display import HTML
+# ------------------------------------------------------------------------------------- sections
 
+
+def _in_short(suite: SuiteFit, rows: pd.DataFrame) -> Iterator[str]:
+    from t2lib.studies import suite_tables as tables
+
+    yield _text(
+        "One row a task. <em>Best law</em> is the law with the smallest error on the checkpoints "
+        "that were held out. The plan is that law's advice for the default budgets, or those that "
+        "were asked for, with <i>N</i> and <i>D</i> kept inside what was trained. <em>Without "
+        "that limit</em> says where the law would go, and how far beyond what was trained."
+    )
+    yield table(tables.in_short(suite))
+    yield table(tables.budgets(suite), caption="Budgets of these plans")
+    yield _text(
+        "A plan is as good as its law. Before following one, look at three things below: the "
+        "residuals, the error on held-out checkpoints, and the width of the plan's interval."
+    )
+
+
+def _data(suite: SuiteFit, rows: pd.DataFrame) -> Iterator[str]:
+    from t2lib.studies import suite_figures as figures
+    from t2lib.studies import suite_tables as tables
+
+    yield table(tables.data(suite))
+    if len(left_out := tables.left_out(suite)):
+        yield table(left_out)
+    yield _text(
+        "<em>From</em> says what pass@k was computed from. Likelihoods give the chance "
+        "<i>p</i> = e<sup>−NLL</sup> that one sample is the right answer. Samples give it by "
+        "counting. With few models no bootstrap can say how sure a fit is: fewer than about eight "
+        "is few."
+    )
+    yield picture(
+        figures.checkpoints(rows),
+        "Every checkpoint, one colour a model. The dashed line is 20 tokens per parameter.",
+        "Scatter plot of training tokens against parameters for all checkpoints, on logarithmic "
+        "axes, with a dashed line at 20 tokens per parameter.",
+    )
+
+
+def _laws(suite: SuiteFit, rows: pd.DataFrame) -> Iterator[str]:
+    largest = suite.numbers["settings"]["largest_k"]
+    yield _text("<b>Chinchilla</b> is the loss of one sample:")
+    yield _formula("<i>L</i> = <i>E</i> + <i>A N</i><sup>−α</sup> + <i>B D</i><sup>−β</sup>")
+    yield _text("The <b>additive law</b> (approach 1) adds a term for the samples:")
+    yield _formula(
+        "−log pass@<i>k</i> = <i>E</i> + <i>A N</i><sup>−α</sup> + <i>B D</i><sup>−β</sup> + "
+        "<i>G k</i><sup>−γ</sup>"
+    )
+    yield _text(
+        "<b>Beta regression</b> (approach 2) and the <b>Beta-consistent law</b> (this book's) say "
+        "that the questions' chances follow a Beta distribution, whose shape <i>a</i>, <i>b</i> "
+        "follows from <i>L</i>:"
+    )
+    yield _formula("pass@<i>k</i> = 1 − B(<i>a</i>, <i>b</i> + <i>k</i>) / B(<i>a</i>, <i>b</i>)")
+    yield _text(
+        "Where there are only samples and no likelihoods, the Beta laws are fitted to the counts "
+        "of right samples, question by question. And the <b>interaction law</b> is fitted to "
+        "pass@k directly, with <i>C</i> = 6<i>ND</i>:"
+    )
+    yield _formula(
+        "log(−log pass@<i>k</i>) = log <i>A</i> + α log <i>C</i> + β log <i>k</i> + "
+        "δ log <i>C</i> log <i>k</i>"
+    )
+    yield _text(f"Rows with more than {largest} samples are not fitted.")
+
+
+def _fits(suite: SuiteFit, rows: pd.DataFrame) -> Iterator[str]:
+    from t2lib.fitting.table import LAWS
+    from t2lib.studies import suite_tables as tables
+
+    yield _text(
+        "Each value is followed by its 95 % interval. The bootstrap draws whole models with "
+        "replacement and refits, with at most six checkpoints of a model for the Beta laws. An "
+        "interval that leaves out its value is a warning: the fit hangs on details. <em>At a "
+        "bound</em> names parameters that the data cannot tell. Then the others have taken over "
+        "its part, and none should be read alone."
+    )
+    for name, row in LAWS.items():
+        if row.named and len(found := tables.parameters(suite, name)):
+            yield table(found, caption=tables.label(name))
+    if len(failures := tables.failures(suite)):
+        yield table(failures, caption="Resamples that could not be fitted")
+    yield _text("Where Chinchilla is fitted, the Beta laws stand on its parameters.")
+
+
+def _how_well(suite: SuiteFit, rows: pd.DataFrame) -> Iterator[str]:
+    from t2lib.studies import suite_figures as figures
+
+    yield _text(
+        "A good law scatters around the line, with no bend. A bend means that the law has the "
+        "wrong shape, and more data will not mend it."
+    )
+    for tasks in figures.groups(suite):
+        yield picture(
+            figures.predicted(suite, rows, tasks),
+            "Predicted against seen, every checkpoint and k, by the best law of each task. Black "
+            "line, equality.",
+            "For each task a scatter plot of the predicted against the seen metric with the line "
+            "of equality.",
+        )
+        yield picture(
+            figures.residuals(suite, rows, tasks),
+            "Seen minus predicted (dots), and its median (lines). A law whose line leaves zero is "
+            "wrong in k.",
+            "For each task the residuals of each law against the number of samples, with a line "
+            "at zero.",
+        )
+
+
+def _check(suite: SuiteFit, rows: pd.DataFrame) -> Iterator[str]:
+    from t2lib.studies import suite_tables as tables
+
+    yield _text(
+        "The laws are fitted again without the most overtrained checkpoints, and then asked to "
+        "predict them. This is the honest error: in sample every law looks good. Errors are root "
+        "mean squares. The last column is the mean error of pass@k on the held-out checkpoints, "
+        "relative to what was seen."
+    )
+    yield table(tables.errors(suite), caption="Errors")
+    yield table(tables.held_out(suite), caption="What was held out")
+    yield _text(
+        "A held-out error several times the error in sample means: do not follow this law into "
+        "overtraining."
+    )
+
+
+def _plan(suite: SuiteFit, rows: pd.DataFrame) -> Iterator[str]:
+    from t2lib.studies import suite_figures as figures
+    from t2lib.studies import suite_tables as tables
+
+    yield _text(
+        "Two budgets: training FLOPs 6<i>ND</i>, and FLOPs 2<i>Nk</i> for each token of the "
+        "answer. A smaller model may draw more samples. The table has two plans of each law: "
+        "<em>free</em>, wherever the law leads, with its 95 % interval, and <em>inside</em>, the "
+        "best with <i>N</i> and <i>D</i> that were trained. Where the two differ much, the law is "
+        "asked about models that nobody has seen."
+    )
+    for task in suite.tasks:
+        yield table(tables.plans(suite, task), caption=task)
+    for tasks in figures.groups(suite):
+        yield picture(
+            figures.plans(suite, tasks),
+            "What the best law of each task predicts at every model size that spends the budgets. "
+            "Thin lines, the law of each resample; dot, the best of them. Shaded, sizes whose N "
+            "and D were both trained.",
+            "For each task the predicted metric against model size at fixed budgets, with a line "
+            "for each resample, a dot at the best size and a shaded trained range.",
+        )
+    yield _text(
+        "A flat curve means that the size hardly matters, and that the interval of the best size "
+        "is wide for that reason. Lines that go different ways mean that the data do not tell."
+    )
+
+
+# ------------------------------------------------------------------------------------ the pieces
+
+
+def _text(markup: str) -> str:
+    return f"<p>{markup}</p>"
+
+
+def _formula(markup: str) -> str:
+    return f'<p class="formula">{markup}</p>'
+
+
+def table(frame: pd.DataFrame, caption: str = "") -> str:
+    """Return a table as HTML, every cell escaped: names in it are the reader's own."""
     text = frame.to_html(index=False, escape=True, border=0, na_rep="–", justify="left")
     if caption:
         text = text.replace("<thead>", f"<caption>{html.escape(caption)}</caption>\n<thead>", 1)
-    return HTML(text)
+    return f'<div class="table" tabindex="0">{text}</div>'
 
 
-def figure_text(name: str, longest: int = 30) -> str:
-    """Return a name fit for a figure: short, on one line, and never read as a formula."""
-    plain = " ".join("".join(c if c.isprintable() else " " for c in name).split())
-    short = plain if len(plain) <= longest else plain[: longest - 1] + "…"
-    return short.replace("$", r"\$")
+def picture(figure: Figure, caption: str, alt: str) -> str:
+    """Return a figure as HTML, its image as data, and close it."""
+    from matplotlib import pyplot as plt
 
-
-def _glued(notebook: Any) -> dict[str, str]:
-    """Texts that cells put under a name for the prose, as MyST-NB's glue does."""
-    values = {}
-    for cell in notebook.cells:
-        for output in cell.get("outputs", []):
-            name = output.get("metadata", {}).get("scrapbook", {}).get("name")
-            for kind, text in output.get("data", {}).items():
-                if name and kind.endswith("text/plain"):
-                    text = "".join(text)
-                    values[name] = text[1:-1] if text[:1] in "'\"" else text
-    return values
-
-
-class _Page:
-    """Parts of a page, in order, with the headings that they have."""
-
-    def __init__(self, glued: dict[str, str]) -> None:
-        self.parts: list[str] = []
-        self.headings: list[tuple[str, str]] = []
-        self.markdown = _markdown(glued)
-
-    def contents(self) -> str:
-        links = [f'<li><a href="#{anchor}">{text}</a></li>' for anchor, text in self.headings]
-        return "\n".join(links)
-
-    def add_text(self, source: str) -> None:
-        """Add Markdown; second-level headings get an anchor."""
-        text = self.markdown.render(source)
-
-        def anchored(found: re.Match[str]) -> str:
-            plain = re.sub(r"<[^>]*>", "", found[1])
-            anchor = f"part-{len(self.headings) + 1}"
-            self.headings.append((anchor, plain))
-            return f'<h2 id="{anchor}">{found[1]}</h2>'
-
-        self.parts.append(re.sub(r"<h2>(.*?)</h2>", anchored, text))
-
-    def add_outputs(self, outputs: Sequence[Any], metadata: dict[str, Any]) -> None:
-        """Add what a cell showed; warnings and glued values are not for the reader."""
-        for output in outputs:
-            if output.output_type == "stream" and output.name == "stdout":
-                self.parts.append(f"<pre>{html.escape(output.text)}</pre>")
-            data = output.get("data", {})
-            if "image/png" in data:
-                self.parts.append(_figure(data["image/png"], metadata))
-            elif "text/html" in data:
-                self.parts.append(
-                    f'<div class="table" tabindex="0">{_joined(data["text/html"])}</div>'
-                )
-            elif "text/markdown" in data:
-                self.add_text(_joined(data["text/markdown"]))
-
-
-def _joined(text: str | Sequence[str]) -> str:
-    return text if isinstance(text, str) else "".join(text)
-
-
-def _figure(data: str, metadata: dict[str, Any]) -> str:
-    caption = html.escape(metadata.get("figure", {}).get("caption", ""))
-    alt = html.escape(metadata.get("image", {}).get("alt", ""), quote=True)
-    data = re.sub(r"\s", "", data)
-    image = f'<img alt="{alt}" src="data:image/png;base64,{data}">'
-    return f"<figure>{image}<figcaption>{caption}</figcaption></figure>"
-
-
-def _markdown(glued: dict[str, str]) -> MarkdownIt:
-    """Return a renderer of the chapter's Markdown: tables, equations, glued values; no raw HTML."""
-    from docutils.utils.math.latex2mathml import tex2mathml  # type: ignore[import-untyped]
-    from markdown_it import MarkdownIt
-    from mdit_py_plugins.colon_fence import colon_fence_plugin
-    from mdit_py_plugins.dollarmath import dollarmath_plugin
-    from mdit_py_plugins.myst_role import myst_role_plugin
-
-    def equation(content: str, options: dict[str, Any]) -> str:
-        mathml = tex2mathml(content.strip(), as_block=options["display_mode"])
-        mathml = re.sub(r">\s+<", "><", mathml)  # a line break inside a formula would be a space
-        return mathml.replace("<mi>log</mi>", '<mi>log</mi><mspace width="0.17em"/>')
-
-    def role(_renderer: Any, tokens: Any, index: int, _options: Any, _env: Any) -> str:
-        name, content = tokens[index].meta["name"], tokens[index].content
-        if name == "glue:text":
-            return html.escape(glued[content])
-        if name == "math":
-            return equation(content, {"display_mode": False})
-        raise ValueError(f"the report cannot show the role {{{name}}}: tag the cell {BOOK_ONLY}")
-
-    markdown = MarkdownIt("commonmark", {"html": False}).enable("table")
-    dollarmath_plugin(markdown, renderer=equation, label_renderer=lambda _: "", double_inline=True)
-    myst_role_plugin(markdown)
-    colon_fence_plugin(markdown)
-    markdown.add_render_rule("myst_role", role)
-    return markdown
+    image = io.BytesIO()
+    figure.savefig(image, format="png", dpi=150, facecolor="white")
+    plt.close(figure)
+    source = f"data:image/png;base64,{base64.b64encode(image.getvalue()).decode()}"
+    shown = f'<img alt="{html.escape(alt, quote=True)}" src="{source}">'
+    return f"<figure>{shown}<figcaption>{html.escape(caption)}</figcaption></figure>"
 
 
 _STYLE = """
@@ -299,7 +288,7 @@ figcaption { color: var(--muted); font-size: .88rem; margin-top: .5rem; }
 pre, code { font-family: ui-monospace, Menlo, Consolas, "DejaVu Sans Mono", monospace;
   font-size: .88em; }
 pre { overflow-x: auto; background: #f3f0e8; padding: .7rem; }
-math[display="block"] { margin: .9rem 0; max-width: 46rem; overflow-x: auto; overflow-y: hidden; }
+.formula { margin: .9rem 0 .9rem 2rem; }
 footer { color: var(--muted); font-size: .85rem; margin-top: 3rem;
   border-top: 1px solid var(--line); padding-top: .8rem; }
 @media print { nav { display: none; } figure, tr { break-inside: avoid; } }

@@ -1,0 +1,142 @@
+"""A fitted suite in figures: what ``t2 fit`` reports and chapter 11 shows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from t2lib.fitting.table import law_row
+from t2lib.planning.forward import isoflop_profile
+from t2lib.plots import GREY, RED, YELLOW, log_counts, plain_ticks
+from t2lib.studies.suite_fits import SuiteFit, predict
+from t2lib.studies.suite_tables import METRIC, UNITS, label
+
+A_FIGURE = 8  # panels, one a task
+
+
+def figure_text(name: str, longest: int = 30) -> str:
+    """Return a name fit for a figure: short, on one line, and never read as a formula."""
+    plain = " ".join("".join(c if c.isprintable() else " " for c in name).split())
+    short = plain if len(plain) <= longest else plain[: longest - 1] + "…"
+    return short.replace("$", r"\$")
+
+
+def groups(suite: SuiteFit) -> Iterator[list[str]]:
+    """Tasks that share a figure: at most 8 panels each, so that every task is drawn."""
+    for first in range(0, len(suite.tasks), A_FIGURE):
+        yield suite.tasks[first : first + A_FIGURE]
+
+
+def _panels(tasks: list[str], height: float = 2.6) -> tuple[Figure, dict[str, Axes]]:
+    columns = min(2, len(tasks))
+    rows = -(-len(tasks) // columns)
+    size = (5.8 if columns == 2 else 4.4, height * rows)
+    figure, axes = plt.subplots(rows, columns, figsize=size, squeeze=False)
+    for ax in axes.flat[len(tasks) :]:
+        ax.remove()
+    for ax, task in zip(axes.flat, tasks, strict=False):
+        ax.set_title(figure_text(task, 24), fontsize=10)
+        ax.tick_params(labelsize=9)
+    return figure, dict(zip(tasks, axes.flat, strict=False))
+
+
+def _metric_of(suite: SuiteFit, tasks: list[str]) -> str:
+    kinds = {METRIC[suite.task(task)["kind"]] for task in tasks}
+    return UNITS[kinds.pop()] if len(kinds) == 1 else "the task's metric"
+
+
+def checkpoints(rows: pd.DataFrame) -> Figure:
+    """Tokens against parameters of every checkpoint, one colour a model."""
+    points = rows.drop_duplicates(["model", "n_tokens"])
+    figure, ax = plt.subplots()
+    for place, (_, run) in enumerate(points.groupby("model")):
+        color = plt.get_cmap("viridis")(place / max(points["model"].nunique() - 1, 1))
+        ax.plot(run["n_params"], run["n_tokens"], "o", ms=4, color=color, alpha=0.8)
+    ends = points["n_params"].agg(["min", "max"]).to_numpy()
+    ax.plot(ends, 20 * ends, color=GREY, ls="--", lw=1.2)
+    ax.set(xscale="log", yscale="log", xlabel="parameters N", ylabel="training tokens D")
+    log_counts(ax.xaxis)
+    log_counts(ax.yaxis)
+    return figure
+
+
+def predicted(suite: SuiteFit, rows: pd.DataFrame, tasks: list[str]) -> Figure:
+    """Predicted against seen by the best law of each task."""
+    figure, axes = _panels(tasks)
+    for task, ax in axes.items():
+        name, metric = suite.best_law(task), METRIC[suite.task(task)["kind"]]
+        here = rows[rows["task"] == task]
+        seen, guess = here[metric].to_numpy(), predict(suite.law(task, name), metric, here)
+        assert guess is not None  # the best law has the task's metric
+        good = (seen > 0) & (guess > 0)
+        color = law_row(name).color
+        ax.scatter(seen[good], guess[good], s=5, alpha=0.4, lw=0, color=color, rasterized=True)
+        ends = [seen[good].min(), seen[good].max()]
+        ax.plot(ends, ends, color="black", lw=1, zorder=0)
+        ax.set(xscale="log", yscale="log")
+        for axis in (ax.xaxis, ax.yaxis):
+            plain_ticks(axis)
+    figure.supxlabel(f"{_metric_of(suite, tasks)}, seen", fontsize=10)
+    figure.supylabel(f"{_metric_of(suite, tasks)}, predicted", fontsize=10)
+    return figure
+
+
+def residuals(suite: SuiteFit, rows: pd.DataFrame, tasks: list[str]) -> Figure:
+    """Median residual of each law at each k; by tokens per parameter where there is one k."""
+    figure, axes = _panels(tasks)
+    handles: dict[str, Any] = {}
+    by = "k" if rows["k"].min() < rows["k"].max() else "n_tokens / n_params"
+    for task, ax in axes.items():
+        metric, here = METRIC[suite.task(task)["kind"]], rows[rows["task"] == task]
+        at = here["k"] if by == "k" else here["n_tokens"] / here["n_params"]
+        for name in suite.law_names(task):
+            guess = predict(suite.law(task, name), metric, here)
+            if guess is None:
+                continue
+            off, color = here[metric] - guess, law_row(name).color
+            ax.plot(at, off, ".", ms=2, color=color, alpha=0.25, zorder=1)
+            middle = off.groupby(at).median()
+            if by == "k":
+                (handles[label(name)],) = ax.plot(middle.index, middle, "o-", ms=3, color=color)
+            else:
+                (handles[label(name)],) = ax.plot(at, off, ".", ms=5, color=color)
+        ax.axhline(0, color=GREY, lw=1)
+        ax.set_xscale("log", base=2 if by == "k" else 10)
+    figure.legend(handles.values(), handles, loc="outside upper center", ncols=2, fontsize=9)
+    what = "samples per question k" if by == "k" else "tokens per parameter"
+    figure.supxlabel(what, fontsize=10)
+    figure.supylabel(f"seen − predicted, {_metric_of(suite, tasks)}", fontsize=10)
+    return figure
+
+
+def plans(suite: SuiteFit, tasks: list[str]) -> Figure:
+    """What the best law and its resamples predict at each model size that spends the budgets."""
+    figure, axes = _panels(tasks)
+    for task, ax in axes.items():
+        numbers, name = suite.task(task), suite.best_law(task)
+        budget, ranges, color = numbers["budgets"], numbers["range"], law_row(name).color
+        C = budget["train_flops"]
+        low = max(ranges["N"][0], C / 6 / ranges["D"][1])
+        high = min(ranges["N"][1], C / 6 / ranges["D"][0])
+        ends = ranges["N"][0] / 10, min(3 * ranges["N"][1], budget["inference_flops"] / 2)
+        sizes = np.geomspace(*ends, 40)
+        for law in [*suite.law_draws(task, name)[:20], suite.law(task, name)]:
+            line = isoflop_profile(law, **budget, N=sizes)
+            metric = "pass_at_k" if "pass_at_k" in line else "neg_log_pass"
+            ax.plot(sizes, line[metric], color=color, lw=0.6, alpha=0.25)
+        ax.plot(sizes, line[metric], color=color, lw=2)  # the fit itself
+        best = line[metric].argmax() if metric == "pass_at_k" else line[metric].argmin()
+        ax.plot(sizes[best], line[metric].iloc[best], "o", color=RED, ms=6)
+        if low <= high:
+            ax.axvspan(low, high, color=YELLOW, alpha=0.2, lw=0)
+        ax.set(xscale="log")
+        ax.set_ylabel("pass@k" if metric == "pass_at_k" else "-log pass@k (nats)", fontsize=9)
+        log_counts(ax.xaxis)
+    figure.supxlabel("parameters N", fontsize=11)
+    return figure

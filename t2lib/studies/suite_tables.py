@@ -1,0 +1,194 @@
+"""A fitted suite as tables for people: what ``t2 fit`` reports and chapter 11 shows.
+
+Each function takes a :class:`~t2lib.studies.suite_fits.SuiteFit` and returns a table of texts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pandas as pd
+
+from t2lib.fitting.table import LAWS, law_row, parameter_names
+from t2lib.laws import Chinchilla
+from t2lib.plots import engineering
+from t2lib.studies.suite_fits import SuiteFit
+
+METRIC = {"likelihoods": "neg_log_pass", "samples": "pass_at_k"}
+UNITS = {
+    "neg_log_pass": "nats (-log pass@k)",
+    "pass_at_k": "pass@k",
+    "mean_nll": "nats (NLL)",
+    "loss": "nats (NLL)",
+}
+
+
+def label(law: str) -> str:
+    """Short name of a law: its label without what stands in brackets."""
+    return law_row(law).label.split(" (")[0]
+
+
+def short(value: float) -> str:
+    """Three digits, with K, M, B, T up to a thousand trillion."""
+    return engineering(value) if 1 <= abs(value) < 1e15 else f"{value:.3g}"
+
+
+def with_ends(value: float, ends: Sequence[float] | None) -> str:
+    """A value, and its interval in square brackets where it has one."""
+    return f"{short(value)} [{short(ends[0])}, {short(ends[1])}]" if ends else short(value)
+
+
+def _span(ends: Sequence[float]) -> str:
+    return f"{short(ends[0])}–{short(ends[1])}"
+
+
+def leaves(plan: dict[str, Any]) -> str:
+    """Where a plan leaves what was fitted: ``N / 5`` is below it, ``D × 20`` above."""
+    if "error" in plan:
+        return str(plan["error"])
+    ratios = plan["extrapolation"].items()
+    said = [f"{x} × {short(r)}" if r > 1 else f"{x} / {short(1 / r)}" for x, r in ratios]
+    return "; ".join(said) or "stays inside"
+
+
+def _outcome(plan: dict[str, Any]) -> str:
+    return f"{plan['metric']:.3g} {UNITS[plan['metric_name']]}"
+
+
+def _numbers_of(plan: dict[str, Any], ends: dict[str, Any] | None = None) -> dict[str, str]:
+    if "error" in plan:
+        return {}
+    return {x: with_ends(plan[x], (ends or {}).get(x)) for x in ("N", "D", "k")} | {
+        "D / N": short(plan["tokens_per_parameter"]),
+        "predicted": _outcome(plan),
+    }
+
+
+def in_short(suite: SuiteFit) -> pd.DataFrame:
+    """One row a task: its best law, that law's plan inside the data, and where it would go."""
+    rows = []
+    for task in suite.tasks:
+        name = suite.best_law(task)
+        plans = suite.task(task)["laws"][name]["plan"]
+        rows.append(
+            {"task": task, "best law": label(name)}
+            | _numbers_of(plans["inside"])
+            | {"without that limit": leaves(plans["free"])}
+        )
+    return pd.DataFrame(rows)
+
+
+def budgets(suite: SuiteFit) -> pd.DataFrame:
+    """The budgets of the plans, with the tasks that have them."""
+    table = pd.DataFrame({task: suite.task(task)["budgets"] for task in suite.tasks}).T
+    alike = table.reset_index(names="tasks").groupby(list(table.columns), sort=False)["tasks"]
+    found = alike.agg(", ".join).reset_index()
+    names = {"train_flops": "training (FLOPs)", "inference_flops": "answer (FLOPs a token)"}
+    for column in names:
+        found[column] = found[column].map("{:.3g}".format)
+    return found.rename(columns=names)
+
+
+def data(suite: SuiteFit) -> pd.DataFrame:
+    """One row a task: what pass@k came from, how many there are of what, and the ranges."""
+    rows = []
+    for task in suite.tasks:
+        found = suite.task(task)
+        rows.append(
+            {"task": task, "from": found["kind"]}
+            | {x: found[x] for x in ("models", "checkpoints", "questions")}
+            | {x: _span(found["range"][x]) for x in ("N", "D", "D/N", "k")}
+        )
+    return pd.DataFrame(rows)
+
+
+def left_out(suite: SuiteFit) -> pd.DataFrame:
+    """What was not fitted or not read, and notes of the reading; empty where all went well."""
+    source = suite.numbers.get("source", {})
+    rows = [{"left out": t, "why": why} for t, why in suite.numbers["not_fitted"].items()]
+    rows += [{"left out": "a file, or part of one", "why": x} for x in source.get("skipped", [])]
+    rows += [{"left out": "nothing: a note", "why": x} for x in source.get("notes", [])]
+    return pd.DataFrame(rows)
+
+
+def parameters(suite: SuiteFit, law: str) -> pd.DataFrame:
+    """One row a task: a law's parameters with their intervals; empty where it was not fitted.
+
+    A law that stands on the Chinchilla law shows its own parameters where that law is fitted too.
+    """
+    resamples = suite.numbers["settings"]["n_bootstrap"]
+    fits = {task: suite.task(task)["laws"].get(law) for task in suite.tasks}
+    within = "chinchilla" in law_row(law).law.__dataclass_fields__
+    shared = within and all("Chinchilla" in suite.task(t)["laws"] for t, fit in fits.items() if fit)
+    names = [x for x in parameter_names(law) if not (shared and x in parameter_names(Chinchilla))]
+    rows = []
+    for task, fit in fits.items():
+        if fit is None:
+            continue
+        if "error" in fit:
+            rows.append({"task": task, "at a bound": f"not fitted: {fit['error']}"})
+            continue
+        ends = fit.get("intervals", {})
+        row = {"task": task} | {x: with_ends(fit["params"][x], ends.get(x)) for x in names}
+        row["at a bound"] = "; ".join(fit["at_bounds"]) or "none"
+        if resamples:
+            row["resamples that failed"] = f"{fit['failed']['number']} of {resamples}"
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def failures(suite: SuiteFit) -> pd.DataFrame:
+    """The first reason why resamples could not be fitted; empty where all could."""
+    return pd.DataFrame(
+        [
+            {"task": task, "law": label(name), "first failure": fit["failed"]["first"]}
+            for task in suite.tasks
+            for name, fit in suite.task(task)["laws"].items()
+            if fit.get("failed", {}).get("number")
+        ]
+    )
+
+
+def errors(suite: SuiteFit) -> pd.DataFrame:
+    """Root mean square errors of each law, in sample and on the checkpoints held out."""
+    rows = []
+    for task in suite.tasks:
+        numbers = suite.task(task)
+        for name in suite.law_names(task):
+            found = numbers["laws"][name]["errors"]
+            # A law of the loss alone is judged on the loss.
+            metric = METRIC[numbers["kind"]] if "k" in LAWS[name].columns else "mean_nll"
+            row = {"task": task, "law": label(name), "of": UNITS[metric]}
+            row["in sample"] = f"{found['in'][metric]:.3g}"
+            if "out" in found:
+                row["held out"] = f"{found['out'][metric]:.3g}"
+                relative = found["out"].get("pass_at_k_relative")
+                row["pass@k, relative"] = "–" if relative is None else f"{relative:.1%}"
+            rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def held_out(suite: SuiteFit) -> pd.DataFrame:
+    """What the out-of-sample check held out of each task."""
+    rows = []
+    for task in suite.tasks:
+        check = suite.task(task)["held_out"]
+        rows.append(
+            {"task": task, "held out above D / N": f"{check['above']:.3g}"}
+            | {"checkpoints fitted": check["fitted"], "judged": check["judged"]}
+            | {"note": check.get("skipped", "")}
+        )
+    return pd.DataFrame(rows)
+
+
+def plans(suite: SuiteFit, task: str) -> pd.DataFrame:
+    """Each law's plan of a task: wherever it leads, and with N and D that were trained."""
+    rows = []
+    for name in suite.law_names(task):
+        fit = suite.task(task)["laws"][name]
+        for kind, plan in fit["plan"].items():
+            ends = fit.get("plan_intervals", {}) if kind == "free" else {}
+            row = {"law": label(name), "plan": kind} | _numbers_of(plan, ends)
+            rows.append(row | {"beyond what was fitted": leaves(plan)})
+    return pd.DataFrame(rows)
