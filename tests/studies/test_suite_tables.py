@@ -1,0 +1,82 @@
+"""A fitted suite as tables and figures."""
+
+import matplotlib.pyplot as plt
+import pandas as pd
+import pytest
+from suites import curve_table
+
+import t2lib as t2
+from t2lib.data.registry import data_folder
+from t2lib.studies import suite_figures, suite_tables
+
+
+@pytest.fixture(scope="module")
+def curves():
+    return pd.concat([curve_table(["words"]), curve_table(["sums"], samples=True)])
+
+
+@pytest.fixture(scope="module")
+def suite(curves):
+    return t2.fit_suite(curves, n_bootstrap=3)
+
+
+def test_one_row_a_task(suite):
+    for function in ("in_short", "data", "held_out"):
+        table = getattr(suite_tables, function)(suite)
+        assert list(table["task"]) == ["words", "sums"]
+    assert suite_tables.left_out(suite).empty and suite_tables.failures(suite).empty
+    assert " ".join(suite_tables.budgets(suite)["tasks"]).split(", ")
+
+
+def test_a_plan_s_row_is_the_suite_s_numbers(suite):
+    name = suite.best_law("words")
+    plan = suite.task("words")["laws"][name]["plan"]["free"]
+    table = suite_tables.plans(suite, "words").set_index(["law", "plan"])
+    row = table.loc[(suite_tables.label(name), "free")]
+    assert row["N"].startswith(suite_tables.short(plan["N"]))
+    assert row["beyond what was fitted"] == suite_tables.leaves(plan)
+
+
+def test_laws_show_their_own_parameters(suite):
+    """A Beta law's Chinchilla part is in Chinchilla's table where that law is fitted."""
+    assert "c0" in suite_tables.parameters(suite, "BetaConsistentLaw")
+    assert "alpha" not in suite_tables.parameters(suite, "BetaConsistentLaw")
+    assert list(suite_tables.parameters(suite, "InteractionLaw")["task"]) == ["sums"]
+
+
+def test_laws_of_samples_show_their_whole_table():
+    results = t2.read_results(data_folder() / "example")
+    given = {"counts": results.counts, "tasks": ["example_sums"], "n_bootstrap": 0}
+    suite = t2.fit_suite(results.curves, **given)
+    assert {"E", "alpha", "c0"} <= set(suite_tables.parameters(suite, "BetaConsistentLaw"))
+
+
+def test_errors_of_every_law_that_was_fitted(suite):
+    table = suite_tables.errors(suite)
+    assert len(table) == sum(len(suite.law_names(task)) for task in suite.tasks)
+
+
+@pytest.mark.parametrize("name", ["predicted", "residuals"])
+def test_figures_have_a_panel_a_task(suite, curves, name):
+    figure = getattr(suite_figures, name)(suite, curves, suite.tasks)
+    assert [ax.get_title() for ax in figure.axes] == suite.tasks
+    plt.close(figure)
+
+
+def test_with_one_k_residuals_are_drawn_against_tokens_per_parameter(curves):
+    one = curves[(curves["k"] == 1) & (curves["task"] == "words")]
+    suite = t2.fit_suite(one, n_bootstrap=0)
+    figure = suite_figures.residuals(suite, one, suite.tasks)
+    assert figure.get_supxlabel() == "tokens per parameter"
+    plt.close(figure)
+
+
+def test_plans_show_the_trained_range(suite):
+    figure = suite_figures.plans(suite, suite.tasks)
+    assert all(ax.get_xlabel() == "" and ax.lines for ax in figure.axes)
+    plt.close(figure)
+
+
+def test_names_in_figures_are_short_plain_text():
+    assert suite_figures.figure_text("a$b$") == r"a\$b\$"
+    assert suite_figures.figure_text("two\nlines\x00‮") == "two lines"
