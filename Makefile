@@ -1,6 +1,6 @@
 # Everything a reader, a student or a reviewer does here. PYTHON=python3.12 chooses the interpreter.
 .DEFAULT_GOAL := help
-.PHONY: book test lab serve data bench bench-peers flops clean help
+.PHONY: book numbers test lab serve data bench bench-peers flops clean help
 BIN := .venv/bin
 PORT := 8000
 # Stamps carry a checksum: a changed lock makes a new environment, a changed package installs anew.
@@ -14,6 +14,9 @@ test bench bench-peers: export OPENBLAS_NUM_THREADS = 1
 
 book: $(ENVIRONMENT) ## run every chapter that changed and build the site, _build/html/index.html
 	@$(BIN)/python book/build.py
+
+numbers: $(ENVIRONMENT) ## write the numbers that the chapters compute into their text
+	@$(BIN)/python book/build.py --write-numbers
 
 test: $(ENVIRONMENT) ## check style and types, run every test
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/pytest -n 2

@@ -29,11 +29,15 @@ from pathlib import Path
 from typing import Any
 
 import jupytext
+import keyed
 import nbformat
+import worker
 import yaml
 from tqdm import tqdm
 
 HERE = Path(__file__).resolve().parent
+
+CHAPTER = "[0-9A][0-9]*"  # 01_topic, and A1_topic for an appendix
 QUICK_PARAMETERS = {"n_bootstrap": 20}
 THREADS = ["OMP", "OPENBLAS", "MKL", "NUMEXPR", "VECLIB_MAXIMUM"]
 
@@ -54,7 +58,7 @@ def say(text: str) -> None:
 def find_chapters(root: Path) -> list[Path]:
     """Return every chapter's notebook, after checking that its text pair says the same."""
     folder = root / "chapters"
-    for alone in {p.with_suffix("") for p in folder.glob("[0-9]*.*")}:
+    for alone in {p.with_suffix("") for p in folder.glob(CHAPTER + ".*")}:
         for suffix in [".md", ".ipynb"]:
             if not alone.with_suffix(suffix).is_file():
                 other = alone.with_suffix(".ipynb" if suffix == ".md" else ".md")
@@ -62,7 +66,7 @@ def find_chapters(root: Path) -> list[Path]:
                     f"chapters/{alone.name}{suffix} is missing: "
                     f"run jupytext --sync chapters/{other.name}"
                 )
-    chapters = sorted(folder.glob("[0-9]*.ipynb"))
+    chapters = sorted(folder.glob(CHAPTER + ".ipynb"))
     for chapter in chapters:
         check_pair(chapter)
     return chapters
@@ -105,6 +109,40 @@ def digest(root: Path, files: Iterable[Path], *more: Any) -> str:
     return sha.hexdigest()
 
 
+def code_of(chapter: Path) -> list[Any]:
+    """Return what of a chapter decides its outputs: code cells, and code in solutions."""
+    notebook = nbformat.read(chapter, as_version=4)
+    cells = [[c.source, c.metadata] for c in notebook.cells if c.cell_type == "code"]
+    return [*cells, *worker.solutions(notebook)]
+
+
+def refresh(chapter: Path, executed: Path) -> None:
+    """Give an executed chapter the text of its source: a changed sentence costs no run."""
+    new, old = (nbformat.read(path, as_version=4) for path in (chapter, executed))
+    outputs = iter([c for c in old.cells if c.cell_type == "code"])
+    cells = []
+    for cell in new.cells:
+        if cell.cell_type == "code":
+            ran = next(outputs)
+            if worker.injected(ran):
+                cells.append(ran)
+                ran = next(outputs)
+            cell.outputs, cell.execution_count = ran.outputs, ran.execution_count
+        cells.append(cell)
+    new.cells = cells
+    new.metadata["build_key"] = old.metadata["build_key"]
+    text = nbformat.writes(new) + "\n"
+    if text != executed.read_text():
+        write_whole(executed, text)
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a file so that it appears whole or not at all."""
+    unfinished = path.with_name(path.name + ".unfinished")
+    unfinished.write_text(text)
+    os.replace(unfinished, path)
+
+
 def common_files(root: Path) -> list[Path]:
     """Return the files that every chapter may depend on."""
     return [
@@ -113,6 +151,7 @@ def common_files(root: Path) -> list[Path]:
         root / "requirements.lock",
         root / "book/build.py",
         root / "book/worker.py",
+        root / "book/keyed.py",
     ]
 
 
@@ -233,7 +272,7 @@ def execute_chapters(
     folder = root / "_build" / ("executed-quick" if quick else "executed")
     folder.mkdir(parents=True, exist_ok=True)
     inputs = digest(root, common_files(root), parameters, released_at_hand(root), sys.version)
-    keys = {c: digest(root, [c], inputs) for c in chapters}
+    keys = {c: digest(root, [], inputs, code_of(c)) for c in chapters}
     out = {c: folder / c.name for c in chapters}
     for left in set(folder.glob("*.ipynb")) - set(out.values()):
         left.unlink()
@@ -250,6 +289,10 @@ def execute_chapters(
         for number, future in enumerate(as_completed(running)):
             future.result()  # the first that failed raises here, and leaving ends the others
             bar.set_description(f"{number + 1} of {len(todo)} chapters")
+    for chapter in chapters:
+        # A chapter that was kept although its code changed shows what was run.
+        if last_key(out[chapter]) == keys[chapter]:
+            refresh(chapter, out[chapter])
     return list(out.values())
 
 
@@ -269,6 +312,41 @@ def choose(
     if kept:
         say(f"kept as last executed, although something changed since: {', '.join(kept)}")
     return todo
+
+
+# ---------------------------------------------------------------------------------- numbers
+
+
+def numbers_of(executed: Iterable[Path]) -> dict[str, dict[str, str]]:
+    """Return the numbers that the chapters computed for the prose, by chapter and key."""
+    try:
+        return {p.stem: keyed.computed(json.loads(p.read_text()), p.stem) for p in executed}
+    except ValueError as error:
+        raise BuildError(f"chapters/{error}") from None
+
+
+def prose(root: Path) -> list[Path]:
+    """Return the texts that may mention a chapter's number."""
+    return sorted([*root.glob(f"chapters/{CHAPTER}.md"), *root.glob("book/*.md")])
+
+
+def compare_numbers(root: Path, executed: list[Path]) -> None:
+    """Raise BuildError where a number in the prose is not what was computed."""
+    pages = {str(p.relative_to(root)): p.read_text() for p in prose(root)}
+    if wrong := keyed.faults(pages, numbers_of(executed)):
+        count = f"{len(wrong)} numbers in the text are not what was computed"
+        raise BuildError("\n".join([f"{count} (make numbers writes them anew):", *wrong]))
+
+
+def write_numbers(root: Path, executed: list[Path]) -> None:
+    """Write the computed numbers into the prose, both files of a chapter's pair."""
+    numbers = numbers_of(executed)
+    for page in [*prose(root), *root.glob(f"chapters/{CHAPTER}.ipynb")]:
+        text = page.read_text()
+        new = keyed.rewritten(text, page.stem, numbers)
+        if new != text:
+            write_whole(page, new)
+            say(f"numbers written: {page.relative_to(root)}")
 
 
 # ---------------------------------------------------------------------------------- site
@@ -343,7 +421,7 @@ def swap(new: Path, site: Path) -> None:
 # ---------------------------------------------------------------------------------- command
 
 
-def build(root: Path, *, only: list[str], quick: bool, jobs: int) -> Path:
+def build(root: Path, *, only: list[str], quick: bool, jobs: int, write: bool = False) -> Path:
     """Build the book in `root` and return the site's first page."""
     site = root / "_build/html"
     old = site.with_suffix(".old")
@@ -351,6 +429,12 @@ def build(root: Path, *, only: list[str], quick: bool, jobs: int) -> Path:
         old.rename(site)  # an earlier build was killed in the middle of a swap
     chapters = find_chapters(root)
     executed = execute_chapters(Workers(root), root, chapters, only=only, quick=quick, jobs=jobs)
+    if write:
+        write_numbers(root, executed)
+        for chapter, out in zip(chapters, executed, strict=True):
+            refresh(chapter, out)
+    if not quick:  # a draft's bootstraps are too small for the numbers in the text
+        compare_numbers(root, executed)
     pages = [root / "_config.yml", root / "_toc.yml", *root.glob("book/**/*")]
     key = digest(root, {*executed, *pages, *common_files(root)})
     stamp = site / ".build_key"
@@ -395,6 +479,11 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--quick", action="store_true", help="a draft: small bootstraps in every chapter"
     )
+    parser.add_argument(
+        "--write-numbers",
+        action="store_true",
+        help="write the numbers that the chapters compute into their text",
+    )
     parser.add_argument("--jobs", type=int, default=2, help="chapters run at a time (default: 2)")
     parser.add_argument("--root", type=Path, default=HERE.parent, help=argparse.SUPPRESS)
     return parser.parse_args(argv)
@@ -413,9 +502,9 @@ def main(argv: list[str] | None = None) -> int:
     root = arguments.root.resolve()
     try:
         with alone(root):
-            print(
-                build(root, only=arguments.only, quick=arguments.quick, jobs=max(1, arguments.jobs))
-            )
+            options = {"only": arguments.only, "quick": arguments.quick}
+            options |= {"jobs": max(1, arguments.jobs), "write": arguments.write_numbers}
+            print(build(root, **options))
     except BuildError as error:
         print(f"build: {error}", file=sys.stderr)
         return 1

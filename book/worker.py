@@ -9,6 +9,7 @@ standard input closes. So nothing outlives the build, however the build itself e
 
 import json
 import os
+import re
 import sys
 import threading
 from pathlib import Path
@@ -41,10 +42,23 @@ def injected(cell: Any) -> bool:
     return "injected-parameters" in cell.metadata.get("tags", [])
 
 
+def solutions(notebook: Any) -> list[tuple[str, str]]:
+    """Return the code in a chapter's folded solutions, each with the exercise that it solves."""
+    found = []
+    for cell in notebook.cells:
+        if cell.cell_type == "markdown":
+            for part in re.split(r"(?=\*\*Exercise )", cell.source)[1:]:
+                name = part.split("**")[1].rstrip(".")
+                folded = "\n".join(re.findall(r"<details>.*?</details>", part, re.S))
+                code = re.findall(r"^```python\n(.*?)^```", folded, re.S | re.M)
+                found += [(name, text) for text in code]
+    return found
+
+
 def execute(chapter: Path, out: Path, settings: dict[str, Any]) -> int:
     """Run `chapter` through papermill; `out` appears whole, and only if every cell succeeded."""
     import papermill
-    from nbformat import NotebookNode, write
+    from nbformat import NotebookNode, read, v4, write
     from papermill.engines import NBClientEngine, papermill_engines
 
     cell_now = {"source": "", "number": 0}
@@ -58,7 +72,8 @@ def execute(chapter: Path, out: Path, settings: dict[str, Any]) -> int:
 
             def report_start(cell: NotebookNode, index: int | None = None, **more: Any) -> None:
                 own = [c for c in nb_man.nb.cells[: index or 0] if not injected(c)]
-                cell_now.update(source=cell.source, number=len(own) + 1)
+                source = f"{cell.metadata.get('solves', '')} {cell.source}"
+                cell_now.update(source=source, number=len(own) + 1)
                 report(cell=cell_now["number"])
                 start(cell, index, **more)
 
@@ -69,9 +84,14 @@ def execute(chapter: Path, out: Path, settings: dict[str, Any]) -> int:
     declared = papermill.inspect_notebook(str(chapter))
     parameters = {k: v for k, v in settings["parameters"].items() if k in declared}
     unfinished = out.with_suffix(".failed.ipynb")
+    # What the solutions say in code must run too, after the chapter; it is not shown as output.
+    source = read(chapter, as_version=4)
+    for name, code in solutions(source):
+        source.cells.append(v4.new_code_cell(code, metadata={"solves": name}))
+    write(source, unfinished)
     try:
         notebook = papermill.execute_notebook(
-            chapter,
+            unfinished,
             unfinished,
             parameters,
             engine_name="reporting",
@@ -83,6 +103,7 @@ def execute(chapter: Path, out: Path, settings: dict[str, Any]) -> int:
         text = getattr(error, "evalue", None) or str(error)
         report(error=f"{name}: {text}", **cell_now)
         return 1
+    notebook.cells = [cell for cell in notebook.cells if "solves" not in cell.metadata]
     # Times and paths of this machine do not belong into a page that others compare with theirs.
     for part in [notebook, *notebook.cells]:
         part.metadata.pop("papermill", None)

@@ -90,3 +90,4 @@ from .uncertainty.resampling import bootstrap as bootstrap
 from .uncertainty.resampling import jackknife as jackknife
 from .uncertainty.resampling import percentile_interval as percentile_interval
 from .uncertainty.summaries import estimates as estimates
+from .uncertainty.words import with_interval as with_interval

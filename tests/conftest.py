@@ -13,6 +13,9 @@ import pytest
 from at_hand import ROOT
 from at_hand import released as released
 from hypothesis import settings
+
+sys.path.insert(0, str(ROOT / "book"))
+import keyed
 from pages import address as address
 from pages import browser as browser
 
@@ -40,6 +43,17 @@ def site() -> Path:
 def executed(site: Path) -> Path:
     """Return the folder of the executed chapters that the site shows."""
     return site.parent / "executed"
+
+
+@pytest.fixture(scope="session")
+def numbers(executed: Path) -> Callable[[str], dict[str, str]]:
+    """Return a function from a chapter's number or name to the numbers in its prose, as text."""
+
+    def read(chapter: str) -> dict[str, str]:
+        (path,) = executed.glob(f"{chapter}*.ipynb")
+        return keyed.computed(json.loads(path.read_text()), path.stem)
+
+    return read
 
 
 @pytest.fixture(scope="session")
