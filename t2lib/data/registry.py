@@ -4,7 +4,10 @@
 folder that ``T2LIB_MIRROR`` names, in the cache, or by download from its pinned commit (or from
 the address in ``T2LIB_MIRROR``). Nothing is used before its sha256 is verified.
 
-A name with a slash belongs to a group: ``gadre_models`` stands for all ``gadre_models/...``.
+A row whose path has ``{fields}`` stands for many files. ``data/manifests/NAME.parquet`` lists them:
+the fields, then each file's bytes and sha256; the row has the manifest's own. Such a file's name is
+``NAME/FIELD/FIELD``, and the beginning of a name stands for all that begin so: ``gadre_models``
+is all of ``gadre_models/...``.
 
 Environment
 -----------
@@ -106,45 +109,82 @@ def data_folder() -> Path:
 
 
 def registry() -> pd.DataFrame:
-    """Return the registry of released files.
+    """Return the registry of released files, one row a file or manifest.
 
     Returns
     -------
     DataFrame
-        Columns name, repository, commit, path, bytes, sha256, licence, citation. The first two
-        after the name are empty for the converted tables, which only a mirror can have.
+        Columns name, repository, commit, path, files, bytes, sha256, licence, citation. The first
+        two after the name are empty for the converted tables, which only a mirror can have. Of a
+        manifest, files and bytes are those that it lists and sha256 is its own.
     """
     import pandas as pd
 
-    return pd.DataFrame(list(_registry(data_folder()).values()), columns=ReleasedFile._fields)
+    table = pd.DataFrame(list(_rows(data_folder()).values()), columns=ReleasedFile._fields)
+    groups = [expand(name) for name in table["name"]]
+    table["bytes"] = [sum(file.bytes for file in group) for group in groups]
+    table.insert(table.columns.get_loc("bytes"), "files", list(map(len, groups)))
+    return table
 
 
 @cache
-def _registry(folder: Path) -> dict[str, ReleasedFile]:
+def _rows(folder: Path) -> dict[str, ReleasedFile]:
     table = read_table(folder / "registry.csv", "registry").fillna("")
     rows = table[list(ReleasedFile._fields)].itertuples(index=False, name=None)
     return {row[0]: ReleasedFile(*row) for row in rows}
 
 
+@cache
+def _files_of(folder: Path, name: str) -> dict[str, ReleasedFile]:
+    """Return the files that a row stands for: itself, or those of its verified manifest."""
+    import pandas as pd
+
+    row = _rows(folder)[name]
+    if "{" not in row.path:
+        return {name: row}
+    manifest = folder / "manifests" / f"{name}.parquet"
+    if not manifest.is_file():
+        raise FetchError(f"{manifest}: no such manifest")
+    _verify(manifest, row)
+    table = pd.read_parquet(manifest)
+    fields = [field for field in table.columns if field not in ("bytes", "sha256")]
+    files = {}
+    for *values, size, digest in table[[*fields, "bytes", "sha256"]].itertuples(
+        index=False, name=None
+    ):
+        path = row.path.format_map(dict(zip(fields, values, strict=True)))
+        one = row._replace(name="/".join((name, *values)), path=path, bytes=size, sha256=digest)
+        files[one.name] = one
+    return files
+
+
 def expand(*names: str) -> list[ReleasedFile]:
-    """Return the registry's rows for names of files and of groups.
+    """Return the released files of names and of groups; without a name, all of them.
 
     Raises
     ------
     ValueError
         For a name that is neither.
+    FetchError
+        Where a manifest is missing or is not the registry's.
     """
-    known = _registry(data_folder())
+    folder = data_folder()
+    rows = _rows(folder)
     files: dict[str, ReleasedFile] = {}
-    for name in names:
-        found = [known[name]] if name in known else []
-        found = found or [row for key, row in known.items() if key.startswith(f"{name}/")]
+    for name in names or rows:
+        found: dict[str, ReleasedFile] = {}
+        for row in rows:
+            if row.split("/")[0] == name.split("/")[0]:
+                found |= _files_of(folder, row)
+        found = {
+            key: file for key, file in found.items() if key == name or key.startswith(f"{name}/")
+        }
         if not found:
-            options = sorted({part for key in known for part in (key, key.split("/")[0])})
+            options = sorted({part for key in rows for part in (key, key.split("/")[0])})
             close = difflib.get_close_matches(name, options, n=1)
             hint = f"; is {close[0]!r} meant?" if close else ""
             raise ValueError(f"{name!r}: no released file or group has this name{hint}")
-        files.update({row.name: row for row in found})
+        files |= found
     return list(files.values())
 
 

@@ -97,7 +97,7 @@ _ROWS = (
         },
         laws=("BetaConsistentLaw", "BetaRegressionLaw", "AdditiveLaw", "Chinchilla"),
         citation="mcleish2025gemstones",
-        released=("gemstones_nll", "gemstones_json", "gemstones_loss_edu"),
+        released=("gemstones_loss_edu", "gemstones_json"),
         more_tasks={f"mmlu_{subject}": _mmlu_title(subject) for subject in _MMLU},
     ),
     Suite(
