@@ -159,10 +159,10 @@ def released_at_hand(root: Path) -> list[str]:
     """Return the released files that chapters would find without network."""
     if not (root / "data/registry.csv").is_file():
         return []
-    from t2lib.data.registry import expand, local_path, registry
+    from t2lib.data.registry import expand, local_path
 
     try:
-        return [file.name for file in expand(*registry()["name"]) if local_path(file)]
+        return [file.name for file in expand() if local_path(file)]
     except (OSError, ValueError) as error:  # such as a mirror that is missing or damaged
         raise BuildError(str(error)) from None
 

@@ -6,9 +6,7 @@ from ._parallel import ClusterError as ClusterError
 from .data.curves import load_curves as load_curves
 from .data.curves import load_histograms as load_histograms
 from .data.curves import load_published as load_published
-from .data.layouts import load_accuracies as load_accuracies
 from .data.layouts import load_points as load_points
-from .data.layouts import load_questions as load_questions
 from .data.registry import FetchError as FetchError
 from .data.registry import Recorded as Recorded
 from .data.registry import at_hand as at_hand
@@ -16,6 +14,9 @@ from .data.registry import fetch as fetch
 from .data.registry import recorded as recorded
 from .data.schemas import read_table as read_table
 from .data.schemas import validate as validate
+from .data.suites import SUITES as SUITES
+from .data.suites import load_questions as load_questions
+from .data.suites import task_name as task_name
 from .evals.importers import ImportedResults as ImportedResults
 from .evals.importers import read_results as read_results
 from .evals.runs import Run as Run

@@ -11,6 +11,7 @@ import sys
 import textwrap
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -24,6 +25,7 @@ import t2lib as t2
 from t2lib import _parallel as parallel
 from t2lib.command import data as released
 from t2lib.data import curves
+from t2lib.data.layouts import Likelihoods, Samples
 
 dask = pytest.importorskip("dask")
 distributed = pytest.importorskip("distributed")
@@ -142,7 +144,7 @@ def test_results_come_in_the_order_of_the_calls_and_calls_are_taken_as_needed(cl
     assert {pid for _, pid in done} <= set(worker_pids(client)) - {os.getpid()}
 
 
-def small_suite(task: str) -> Iterator[tuple[pd.DataFrame, np.ndarray]]:
+def small_suite(task: str) -> Iterator[Likelihoods]:
     """Three parts of four checkpoints, in place of the released ones."""
     rng = np.random.default_rng(len(task))
     for part in range(3):
@@ -155,21 +157,21 @@ def small_suite(task: str) -> Iterator[tuple[pd.DataFrame, np.ndarray]]:
                 "n_tokens": 1e9 * np.arange(1, 5),
             }
         )
-        yield checkpoints, rng.gamma(2.0, 1.0, (4, 300)).astype(np.float32)
+        yield Likelihoods(checkpoints, rng.gamma(2.0, 1.0, (4, 300)).astype(np.float32))
 
 
-def small_counts(task: str) -> tuple[pd.DataFrame, np.ndarray]:
+def small_counts(task: str) -> Iterator[Samples]:
     """One Pythia checkpoint of three questions, in place of the released ones."""
     counts = {"question": [1, 2, 3], "n_samples": 16, "n_correct": [0, 3, 16]}
     keys = {"suite": "pythia", "model": "Pythia-70M", "task": task}
     table = pd.DataFrame({**keys, "n_params": 7e7, "n_tokens": 2e9, **counts})
-    return table, np.array([1, 10])
+    yield Samples(table, np.array([1, 10]))
 
 
 def test_curves_are_the_same_to_the_byte(client, tmp_path, monkeypatch):
     """The workers get what they compute on: they neither have nor need the released files."""
-    monkeypatch.setattr(curves, "gemstones_nll_parts", small_suite)
-    monkeypatch.setattr(curves, "pythia_questions", small_counts)
+    for name, parts in {"gemstones": small_suite, "pythia": small_counts}.items():
+        monkeypatch.setitem(curves.SUITES, name, replace(curves.SUITES[name], parts=parts))
     with joblib.parallel_config("dask"):
         there = curves.build(tmp_path / "there")
     here = curves.build(tmp_path / "here", jobs=1)

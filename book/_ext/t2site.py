@@ -108,17 +108,14 @@ class ReleasedListing(Listing):
 
     def lines(self) -> Iterator[str]:
         """Yield a table with one row a file, or a group of files."""
-        files = registry()
-        files["group"] = files.name.str.split("/").str[0]
         rows = []
-        for name, group in files.groupby("group", sort=False):
-            first, many = group.iloc[0], len(group) > 1
-            pinned = f"{first.repository} at `{first.commit[:12]}`" if first.repository else "–"
-            digest = "each in the registry" if many else f"`{first.sha256[:16]}…`"
-            count = f"{len(group):,} files, " if many else ""
-            size = f"{count}{group['bytes'].sum() / 1e3:,.0f} kB"
-            cite = f"{{cite}}`{first.citation}`"
-            rows.append([f"`{name}`", pinned, size, digest, first.licence, cite])
+        for file in registry().itertuples():
+            pinned = f"{file.repository} at `{file.commit[:12]}`" if file.repository else "–"
+            many = file.files > 1
+            digest = f"`{file.sha256[:16]}…`" + (" of their manifest" if many else "")
+            size = (f"{file.files:,} files, " if many else "") + f"{file.bytes / 1e3:,.0f} kB"
+            cite = f"{{cite}}`{file.citation}`"
+            rows.append([f"`{file.name}`", pinned, size, digest, file.licence, cite])
         header = ["Name", "Repository and commit", "Size", "sha256", "Licence", "Source"]
         yield from table(header, rows)
 

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 
 from t2lib._parallel import scheduler
 from t2lib.data.curves import build, load_curves, load_histograms, load_published
-from t2lib.data.layouts import load_accuracies, load_points, load_questions
+from t2lib.data.layouts import load_points
 from t2lib.data.registry import (
     FetchError,
     NotThereError,
@@ -27,6 +27,7 @@ from t2lib.data.registry import (
     recorded,
     registry,
 )
+from t2lib.data.suites import load_questions
 
 __all__ = [
     "FetchError",
@@ -37,7 +38,6 @@ __all__ = [
     "expand",
     "fetch",
     "fetch_all",
-    "load_accuracies",
     "load_curves",
     "load_histograms",
     "load_points",

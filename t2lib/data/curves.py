@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,15 +19,11 @@ import numpy.typing as npt
 
 from t2lib import _parallel as parallel
 from t2lib._checks import require_one_of
-from t2lib.data.layouts import (
-    CHECKPOINTS_AT_ONCE,
-    TASKS,
-    batched,
-    gemstones_nll_parts,
-    pythia_questions,
-)
+from t2lib.data.layouts import Likelihoods, Part
+from t2lib.data.layouts import common_questions as common_questions
 from t2lib.data.registry import data_folder
-from t2lib.data.schemas import read_table, validate
+from t2lib.data.schemas import CHECKPOINT, read_table, validate
+from t2lib.data.suites import SUITES
 from t2lib.passk import neg_log_pass_from_nll, pass_at_k, pass_at_k_from_nll
 
 if TYPE_CHECKING:
@@ -36,8 +32,7 @@ if TYPE_CHECKING:
 BIN_WIDTH = 0.125  # of log p in the histograms, nats
 # Rows that wait in memory until they are written.
 ROW_GROUP = 2**17
-GEMSTONES_K = 2 ** np.arange(17)
-_CHECKPOINT = ["suite", "model", "task", "n_params", "n_tokens"]
+LIKELIHOOD_K = 2 ** np.arange(17)
 
 
 def load_curves(suite: str) -> pd.DataFrame:
@@ -108,7 +103,7 @@ def load_published(name: str) -> pd.DataFrame:
 
 
 def _read_embedded(suite: str, ending: str, schema: str) -> pd.DataFrame:
-    require_one_of(suite, TASKS, "suite")
+    require_one_of(suite, SUITES, "suite")
     return read_table(data_folder() / "curves" / f"{suite}{ending}.parquet", schema)
 
 
@@ -149,169 +144,122 @@ def build(folder: Path | None = None, *, jobs: int = -1) -> list[Path]:
         contextlib.ExitStack() as open_files,
         tqdm(desc="curves", unit=" checkpoints", disable=None) as bar,
     ):
-        for suite, tasks in TASKS.items():
+        for suite, row in SUITES.items():
             curves = open_files.enter_context(_Writer(draft / f"{suite}.parquet"))
             histograms = open_files.enter_context(_Writer(draft / f"{suite}_histograms.parquet"))
-            calls = (call for task in tasks for call in _parts(suite, task))
-            for n_checkpoints, curve, histogram in parallel.run(calls, n_jobs=jobs):
+            parts = (part for task in row.tasks for part in row.parts(task))
+            calls = (partial(_computed, suite, part) for part in parts)
+            for curve, histogram in parallel.run(calls, n_jobs=jobs):
                 curves.add(curve)
                 histograms.add(histogram)
-                bar.update(n_checkpoints)
+                bar.update(len(curve[["model", "n_tokens"]].drop_duplicates()))
     return sorted(target.glob("*.parquet"))
 
 
-# How many checkpoints were done, their curves and their histograms.
-_Part = tuple[int, "pd.DataFrame", "pd.DataFrame"]
-
-
-def _parts(suite: str, task: str) -> Iterator[Callable[[], _Part]]:
-    """Give the computations that together make up a task, reading as they are taken."""
-    if suite == "gemstones":
-        for checkpoints, nll in gemstones_nll_parts(task):
-            yield partial(_gemstones_part, checkpoints, nll)
-        return
-    table, grid = pythia_questions(task)
-    table = common_questions(table)
-    models = [group for _, group in table.groupby(_CHECKPOINT, sort=False)]
-    for some in batched(models, CHECKPOINTS_AT_ONCE):
-        yield partial(_pythia_part, some, grid)
-
-
-def _gemstones_part(checkpoints: pd.DataFrame, nll: npt.NDArray[np.float32]) -> _Part:
-    curves = gemstones_curves(checkpoints, nll)
-    return _checked(curves, gemstones_histograms(checkpoints, nll), "gemstones")
-
-
-def _pythia_part(groups: Sequence[pd.DataFrame], grid: npt.NDArray[np.int64]) -> _Part:
-    import pandas as pd
-
-    table = pd.concat(groups)
-    return _checked(_pythia_curves(table, grid), _pythia_histograms(table), "pythia")
-
-
-def _checked(curves: pd.DataFrame, histograms: pd.DataFrame, suite: str) -> _Part:
-    n_checkpoints = len(curves[["model", "n_tokens"]].drop_duplicates())
+def _computed(suite: str, part: Part) -> tuple[pd.DataFrame, pd.DataFrame]:
     return (
-        n_checkpoints,
-        validate(curves, "curves", suite),
-        validate(histograms, "histograms", suite),
+        validate(curves_of(part), "curves", suite),
+        validate(histograms_of(part), "histograms", suite),
     )
 
 
-def gemstones_curves(checkpoints: pd.DataFrame, nll: npt.NDArray[np.floating[Any]]) -> pd.DataFrame:
-    """Compute a task's curves from every question's likelihood, at k = 1, 2, 4, ..., 65536.
+def curves_of(part: Part) -> pd.DataFrame:
+    """Compute the curve table of some checkpoints.
 
-    Parameters
-    ----------
-    checkpoints : DataFrame, one row a checkpoint
-        ``suite, model, task, n_params, n_tokens``.
-    nll : ndarray, shape (checkpoints, questions)
-        Nats.
-
-    Returns
-    -------
-    DataFrame
-        The curve table.
+    Likelihoods are taken to k = 1, 2, 4, ..., 65536. Samples give the powers of two and the
+    values that the part wants, up to the smallest number of samples that any question of the
+    checkpoint has: beyond it that question's estimate is undefined, and leaving the question out
+    would make the curve jump for a reason that is not k.
     """
-    n_k = len(GEMSTONES_K)
-    table = checkpoints.loc[checkpoints.index.repeat(n_k)].reset_index(drop=True)
-    return table.assign(
-        k=np.tile(GEMSTONES_K, len(checkpoints)),
-        n_questions=nll.shape[1],
-        pass_at_k=pass_at_k_from_nll(nll, GEMSTONES_K).ravel(),
-        neg_log_pass=neg_log_pass_from_nll(nll, GEMSTONES_K).ravel(),
-        mean_nll=np.repeat(nll.mean(axis=1, dtype=float), n_k),
-    )
-
-
-def pythia_curves(table: pd.DataFrame, grid: npt.NDArray[np.int64]) -> pd.DataFrame:
-    """Compute a task's curves from samples, with the unbiased estimator.
-
-    A curve averages over the same questions at every k, so k stops at the smallest number of
-    samples that any of its questions has: beyond it the estimate of that question is undefined,
-    and leaving the question out would make the curve jump for a reason that is not k. The
-    questions are those of :func:`common_questions`. So a checkpoint supports every k of ``grid``
-    and every power of two up to its ``min n_samples``.
-
-    Parameters
-    ----------
-    table : DataFrame
-        The question table of one task, with n_samples and n_correct.
-    grid : ndarray of int
-        Values of k wanted besides the powers of two.
-
-    Returns
-    -------
-    DataFrame
-        The curve table; neg_log_pass and mean_nll are null.
-    """
-    return _pythia_curves(common_questions(table), grid)
-
-
-def _pythia_curves(table: pd.DataFrame, grid: npt.NDArray[np.int64]) -> pd.DataFrame:
     import pandas as pd
 
+    if isinstance(part, Likelihoods):
+        table = part.checkpoints.loc[part.checkpoints.index.repeat(len(LIKELIHOOD_K))]
+        return table.reset_index(drop=True).assign(**likelihood_columns(part.nll, LIKELIHOOD_K))
     curves = []
-    for key, group in table.groupby(_CHECKPOINT, sort=False):
-        n = group["n_samples"].to_numpy()
-        k = np.union1d(grid, 2 ** np.arange(40))
-        k = k[k <= n.min()]
-        c = group["n_correct"].to_numpy()
-        curve = pd.DataFrame(dict(zip(_CHECKPOINT, key, strict=True)), index=range(len(k)))
-        curves.append(
-            curve.assign(
-                k=k,
-                n_questions=len(group),
-                pass_at_k=pass_at_k(n[:, None], c[:, None], k).mean(axis=0),
-                neg_log_pass=np.nan,
-                mean_nll=np.nan,
-            )
-        )
+    for key, group in part.questions.groupby(CHECKPOINT, sort=False):
+        n, c = (group[name].to_numpy() for name in ("n_samples", "n_correct"))
+        columns = sample_columns(n, c, np.union1d(part.k, 2 ** np.arange(40)))
+        curves.append(_labelled(key, pd.DataFrame(columns)))
     return pd.concat(curves, ignore_index=True)
 
 
-def common_questions(table: pd.DataFrame) -> pd.DataFrame:
-    """Keep the questions that more than half of a task's checkpoints were asked.
+def likelihood_columns(
+    nll: npt.NDArray[np.floating[Any]], k: npt.NDArray[np.int64]
+) -> dict[str, Any]:
+    """Compute the curves of checkpoints from every question's likelihood.
 
-    All checkpoints of a task were asked the same 128 questions, but for one stray question in
-    ``Pythia-2.8B`` and two in ``Pythia-410M`` (GSM8K), which this leaves out, and
-    ``Pythia-12B`` after one step, which was asked only some (30 of GSM8K, 9 of MATH).
+    Parameters
+    ----------
+    nll : ndarray, shape (checkpoints, questions)
+        Nats.
+    k : ndarray of int
+
+    Returns
+    -------
+    dict
+        The curve table's columns after the checkpoint's; each checkpoint's rows follow each other.
     """
-    checkpoints = table[["model", "n_tokens"]].drop_duplicates()
-    asked = table["question"].value_counts()
-    common = asked.index[asked.to_numpy() > len(checkpoints) / 2]
-    return table[table["question"].isin(common)]
+    return {
+        "k": np.tile(k, len(nll)),
+        "n_questions": nll.shape[1],
+        "pass_at_k": pass_at_k_from_nll(nll, k).ravel(),
+        "neg_log_pass": neg_log_pass_from_nll(nll, k).ravel(),
+        "mean_nll": np.repeat(nll.mean(axis=1, dtype=float), len(k)),
+    }
 
 
-def gemstones_histograms(
-    checkpoints: pd.DataFrame, nll: npt.NDArray[np.floating[Any]]
-) -> pd.DataFrame:
-    """Count a task's questions in bins of log p, for every checkpoint."""
+def sample_columns(
+    n: npt.NDArray[np.int64], c: npt.NDArray[np.int64], k: npt.NDArray[np.int64]
+) -> dict[str, Any]:
+    """Compute one checkpoint's curve from samples, with the unbiased estimator.
+
+    Parameters
+    ----------
+    n, c : ndarray of int, shape (questions,)
+        Samples and right samples.
+    k : ndarray of int
+        Values wanted; those above the smallest n are left out.
+
+    Returns
+    -------
+    dict
+        The curve table's columns after the checkpoint's; neg_log_pass and mean_nll are null.
+    """
+    k = k[k <= n.min()]
+    return {
+        "k": k,
+        "n_questions": len(n),
+        "pass_at_k": pass_at_k(n[:, None], c[:, None], k).mean(axis=0),
+        "neg_log_pass": np.nan,
+        "mean_nll": np.nan,
+    }
+
+
+def histograms_of(part: Part) -> pd.DataFrame:
+    """Count the questions in bins of log p, p = exp(-NLL) or c / n, for every checkpoint."""
     import pandas as pd
 
-    parts = [_histogram(-losses.astype(float)) for losses in nll]
-    rows = np.repeat(np.arange(len(parts)), [len(part) for part in parts])
-    repeated = checkpoints.iloc[rows].reset_index(drop=True)
-    return repeated.join(pd.concat(parts, ignore_index=True))
-
-
-def pythia_histograms(table: pd.DataFrame) -> pd.DataFrame:
-    """Count a task's questions in bins of log (c / n), for every checkpoint; c = 0 apart."""
-    return _pythia_histograms(common_questions(table))
-
-
-def _pythia_histograms(table: pd.DataFrame) -> pd.DataFrame:
-    import pandas as pd
-
-    parts = []
-    for key, group in table.groupby(_CHECKPOINT, sort=False):
-        with np.errstate(divide="ignore"):
-            log_p = np.log(group["n_correct"].to_numpy() / group["n_samples"].to_numpy())
-        part = _histogram(log_p)
-        parts.append(
-            pd.DataFrame(dict(zip(_CHECKPOINT, key, strict=True)), index=part.index).join(part)
+    if isinstance(part, Likelihoods):
+        keys = part.checkpoints[CHECKPOINT].itertuples(index=False, name=None)
+        pairs = zip(keys, -part.nll.astype(float), strict=True)
+        return pd.concat(
+            [_labelled(key, _histogram(log_p)) for key, log_p in pairs], ignore_index=True
         )
+    parts = []
+    for key, group in part.questions.groupby(CHECKPOINT, sort=False):
+        with np.errstate(divide="ignore"):  # c = 0: never answered
+            log_p = np.log(group["n_correct"].to_numpy() / group["n_samples"].to_numpy())
+        parts.append(_labelled(key, _histogram(log_p)))
     return pd.concat(parts, ignore_index=True)
+
+
+def _labelled(checkpoint: tuple[Any, ...], table: pd.DataFrame) -> pd.DataFrame:
+    """Put the checkpoint's columns before a table's own."""
+    import pandas as pd
+
+    names = dict(zip(CHECKPOINT, checkpoint, strict=True))
+    return pd.DataFrame(names, index=table.index).join(table)
 
 
 def _histogram(log_p: npt.NDArray[np.float64]) -> pd.DataFrame:

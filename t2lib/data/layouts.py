@@ -1,4 +1,4 @@
-"""Readers of the released files' own layouts: questions, training runs, accuracies.
+"""Readers of the released files' own layouts: questions and training runs.
 
 Every function fetches what it reads (see :mod:`t2lib.data.registry`), checks it, and returns a
 table in the library's own columns.
@@ -9,33 +9,20 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from t2lib._checks import DataError, require_one_of
 from t2lib.data.registry import NotThereError, fetch, fetch_all, read_json
-from t2lib.data.schemas import read_jsonl, validate
+from t2lib.data.schemas import CHECKPOINT, read_jsonl, validate
 
 if TYPE_CHECKING:
     import pandas as pd
 
 T = TypeVar("T")
 
-TASKS = {
-    "gemstones": (
-        "arcc",
-        "arce",
-        "coqa",
-        "hellaswag_zeroshot",
-        "openbook",
-        "piqa",
-        "siqa",
-        "winogrande",
-    ),
-    "pythia": ("gsm8k", "math"),
-}
 # How many checkpoints' questions are in memory at a time: 10,000 of each are 2.5 MB.
 CHECKPOINTS_AT_ONCE = 64
 GEMSTONES_LAST_STEP = 83475  # the step that upstream calls "main"
@@ -69,44 +56,37 @@ PYTHIA_TOKENS_PER_STEP = 2_097_152
 GADRE_VALIDATION = "c4_val"
 
 
-def load_questions(suite: str, task: str) -> pd.DataFrame:
-    """Load the per-question table of a task.
+class Likelihoods(NamedTuple):
+    """Questions of some checkpoints, of which the right answer's likelihood is known.
 
-    Gemstones come from the compact table where a mirror has it, otherwise from upstream's 770
-    JSON files of the task.
-
-    Parameters
+    Attributes
     ----------
-    suite, task : str
-        "gemstones" with one of its eight tasks, or "pythia" with "gsm8k" or "math".
-
-    Returns
-    -------
-    DataFrame
-        ``suite, model, task, n_params, n_tokens, question`` and either ``nll`` (nats, Gemstones:
-        per token of the right answer) or ``n_samples, n_correct`` (Pythia).
-
-    Raises
-    ------
-    DataError
-        For an unknown suite or task, or a table that breaks its schema.
-    FetchError
-        Where the released file cannot be had.
+    checkpoints : DataFrame, one row a checkpoint
+        ``suite, model, task, n_params, n_tokens``.
+    nll : ndarray, shape (checkpoints, questions)
+        Nats.
     """
-    import pandas as pd
 
-    require_one_of(suite, TASKS, "suite")
-    require_one_of(task, TASKS[suite], f"{suite} task")
-    if suite == "pythia":
-        return pythia_questions(task)[0]
-    checkpoints, nll = gemstones_nll(task)
-    n_questions = nll.shape[1]
-    table = checkpoints.loc[checkpoints.index.repeat(n_questions)].reset_index(drop=True)
-    for name in ("suite", "model", "task"):  # millions of rows share a few words
-        table[name] = pd.Categorical(table[name])
-    table["question"] = np.tile(np.arange(n_questions), len(checkpoints))
-    table["nll"] = nll.ravel().astype(float)
-    return validate(table, "questions_nll", f"gemstones {task}")
+    checkpoints: pd.DataFrame
+    nll: npt.NDArray[np.floating[Any]]
+
+
+class Samples(NamedTuple):
+    """Questions of some checkpoints, of which samples were scored right or wrong.
+
+    Attributes
+    ----------
+    questions : DataFrame, one row a checkpoint and question
+        ``suite, model, task, n_params, n_tokens, question, n_samples, n_correct``.
+    k : ndarray of int
+        Values of k wanted besides the powers of two.
+    """
+
+    questions: pd.DataFrame
+    k: npt.NDArray[np.int64]
+
+
+Part = Likelihoods | Samples
 
 
 def load_points(name: str) -> pd.DataFrame:
@@ -148,33 +128,6 @@ def load_points(name: str) -> pd.DataFrame:
     return validate(table[order], "points", name)
 
 
-def load_accuracies(suite: str) -> pd.DataFrame:
-    """Load multiple-choice accuracies of a suite's checkpoints.
-
-    Parameters
-    ----------
-    suite : str
-        "gemstones" or "gadre".
-
-    Returns
-    -------
-    DataFrame
-        ``suite, model, task, n_params, n_tokens, accuracy``.
-
-    Raises
-    ------
-    DataError
-        For an unknown suite or a file that breaks its layout.
-    FetchError
-        Where the released files cannot be had.
-    """
-    readers = {"gemstones": _gemstones_accuracies, "gadre": _gadre_accuracies}
-    require_one_of(suite, readers, "suite with accuracies")
-    table = readers[suite]().assign(suite=suite)
-    order = ["suite", "model", "task", "n_params", "n_tokens", "accuracy"]
-    return validate(table[order], "accuracies", suite)
-
-
 # --- Gemstones ------------------------------------------------------------------------------------
 
 
@@ -196,39 +149,36 @@ def _gemstones_points(dataset: str) -> pd.DataFrame:
     return _with_flops(_gemstones_runs(dataset))
 
 
-def _gemstones_accuracies() -> pd.DataFrame:
-    import pandas as pd
-
-    table = pd.read_parquet(fetch("gemstones_accuracy"))
-    keys = table.index.to_series().str.extract(r"^(?P<model>.+)-(?P<step>main|step_\d+)$")
-    keys["step"] = [_gemstones_step(step) for step in keys["step"]]
-    table = table.join(keys).melt(["model", "step"], var_name="task", value_name="accuracy")
-    runs = _gemstones_runs("edu")[["model", "step", "n_params", "n_tokens"]]
-    return table.merge(runs, on=["model", "step"], validate="many_to_one")
-
-
 def _gemstones_step(folder: str) -> int:
     return GEMSTONES_LAST_STEP if folder == "main" else int(folder.removeprefix("step_"))
 
 
-def gemstones_nll(task: str) -> tuple[pd.DataFrame, npt.NDArray[np.float32]]:
-    """Read a task whole: its checkpoints, by model and step, and NLL (checkpoints, questions)."""
+def gemstones_questions(task: str) -> pd.DataFrame:
+    """Read a task whole, as its question table."""
     import pandas as pd
 
-    parts = list(gemstones_nll_parts(task))
-    checkpoints = pd.concat([found for found, _ in parts], ignore_index=True)
-    return checkpoints, np.concatenate([nll for _, nll in parts])
+    checkpoints, nll = gemstones_nll(task)
+    table = checkpoints.loc[checkpoints.index.repeat(nll.shape[1])].reset_index(drop=True)
+    for name in ("suite", "model", "task"):  # millions of rows share a few words
+        table[name] = pd.Categorical(table[name])
+    table["question"] = np.tile(np.arange(nll.shape[1]), len(checkpoints))
+    table["nll"] = nll.ravel().astype(float)
+    return validate(table, "questions_nll", f"gemstones {task}")
 
 
-def gemstones_nll_parts(
-    task: str,
-) -> Iterator[tuple[pd.DataFrame, npt.NDArray[np.float32]]]:
+def gemstones_nll(task: str) -> Likelihoods:
+    """Read a task whole: its checkpoints and their losses."""
+    import pandas as pd
+
+    parts = list(gemstones_parts(task))
+    checkpoints = pd.concat([part.checkpoints for part in parts], ignore_index=True)
+    return Likelihoods(checkpoints, np.concatenate([part.nll for part in parts]))
+
+
+def gemstones_parts(task: str) -> Iterator[Likelihoods]:
     """Read a task a few checkpoints at a time, so that memory does not grow with their number.
 
-    Yields
-    ------
-    tuple of DataFrame (suite, model, task, n_params, n_tokens) and ndarray (checkpoints, questions)
-        In the order of the compact table; JSON files by model and step.
+    The order is that of the compact table; of JSON files, by model and step.
 
     Raises
     ------
@@ -257,7 +207,7 @@ def gemstones_nll_parts(
             raise DataError(f"gemstones {task}: a checkpoint has no row in the losses file")
         checkpoints.insert(0, "suite", "gemstones")
         checkpoints.insert(2, "task", task)
-        yield checkpoints.drop(columns="step"), nll
+        yield Likelihoods(checkpoints.drop(columns="step"), nll)
 
 
 def read_nll_parts(path: Path) -> Iterator[tuple[pd.DataFrame, npt.NDArray[np.float32]]]:
@@ -306,13 +256,17 @@ def _nll_of_batch(
 
 
 def _nll_of_json_files(task: str) -> Iterator[tuple[pd.DataFrame, npt.NDArray[np.float32]]]:
-    """Read upstream's layout, MODEL/STEP/losses_TASK.json, one file after the other."""
+    """Read upstream's layout, MODEL/STEP/losses_FILE.json, one file after the other.
+
+    HellaSwag's files hold two lists of losses, MMLU's a list for each of its subjects.
+    """
     import pandas as pd
 
-    key = "zeroshot" if task == "hellaswag_zeroshot" else "main"
+    kind, _, subject = task.partition("_")
+    key = subject or "main"
     files = [
         (path.parts[-3], _gemstones_step(path.parts[-2]), path)
-        for path in fetch_all(f"gemstones_json_{task}").values()
+        for path in fetch_all(f"gemstones_json/{kind}").values()
     ]
     for some in batched(sorted(files), CHECKPOINTS_AT_ONCE):
         found = pd.DataFrame([file[:2] for file in some], columns=["model", "step"])
@@ -364,7 +318,35 @@ def _require_losses(losses: npt.NDArray[np.float32], where: Callable[..., str]) 
 # --- Pythia ---------------------------------------------------------------------------------------
 
 
-def pythia_questions(task: str) -> tuple[pd.DataFrame, npt.NDArray[np.int64]]:
+def pythia_questions(task: str) -> pd.DataFrame:
+    """Read the question table of the released file, stray questions included."""
+    return _pythia_samples(task).questions
+
+
+def pythia_parts(task: str) -> Iterator[Samples]:
+    """Read the questions that all checkpoints were asked, a few checkpoints at a time."""
+    import pandas as pd
+
+    table, grid = _pythia_samples(task)
+    models = [group for _, group in common_questions(table).groupby(CHECKPOINT, sort=False)]
+    for some in batched(models, CHECKPOINTS_AT_ONCE):
+        yield Samples(pd.concat(some), grid)
+
+
+def common_questions(table: pd.DataFrame) -> pd.DataFrame:
+    """Keep the questions that more than half of a task's checkpoints were asked.
+
+    All checkpoints of a task were asked the same 128 questions, but for one stray question in
+    ``Pythia-2.8B`` and two in ``Pythia-410M`` (GSM8K), which this leaves out, and
+    ``Pythia-12B`` after one step, which was asked only some (30 of GSM8K, 9 of MATH).
+    """
+    checkpoints = table[["model", "n_tokens"]].drop_duplicates()
+    asked = table["question"].value_counts()
+    common = asked.index[asked.to_numpy() > len(checkpoints) / 2]
+    return table[table["question"].isin(common)]
+
+
+def _pythia_samples(task: str) -> Samples:
     """Read the question table and the grid of k of the released file.
 
     The file repeats each question's n and c once for every k, also for k > n, where its pass@k is
@@ -385,9 +367,9 @@ def pythia_questions(task: str) -> tuple[pd.DataFrame, npt.NDArray[np.int64]]:
     table["task"] = task
     table["n_params"] = parts[1].map(PYTHIA_PARAMS)
     table["n_tokens"] = parts[2].map(PYTHIA_STEPS) * PYTHIA_TOKENS_PER_STEP
-    keys = ["suite", "model", "task", "n_params", "n_tokens", "question"]
+    keys = [*CHECKPOINT, "question"]
     table = table[[*keys, "n_samples", "n_correct"]].sort_values(keys[3:], ignore_index=True)
-    return validate(table, "questions_counts", str(path)), grid
+    return Samples(validate(table, "questions_counts", str(path)), grid)
 
 
 def _without_k(path: Path, names: dict[str, str]) -> tuple[pd.DataFrame, npt.NDArray[np.int64]]:
@@ -449,21 +431,6 @@ def _gadre_points() -> pd.DataFrame:
             size = content["hyperparameters"]
             rows.append((model, size["params"], size["tokens"], losses[0]))
     return _with_flops(pd.DataFrame(rows, columns=["model", "n_params", "n_tokens", "loss"]))
-
-
-def _gadre_accuracies() -> pd.DataFrame:
-    import pandas as pd
-
-    runs = _gadre_runs()
-    rows = []
-    for name, path in fetch_all("gadre_evals").items():
-        model = name.split("/")[1]
-        content = read_json(path)
-        with _layout(path):
-            size = runs[model][1]["hyperparameters"]
-            for task, accuracy in content["eval_metrics"]["icl"].items():
-                rows.append((model, task, size["params"], size["tokens"], accuracy))
-    return pd.DataFrame(rows, columns=["model", "task", "n_params", "n_tokens", "accuracy"])
 
 
 @contextlib.contextmanager

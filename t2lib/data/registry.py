@@ -4,7 +4,10 @@
 folder that ``T2LIB_MIRROR`` names, in the cache, or by download from its pinned commit (or from
 the address in ``T2LIB_MIRROR``). Nothing is used before its sha256 is verified.
 
-A name with a slash belongs to a group: ``gadre_models`` stands for all ``gadre_models/...``.
+A row whose path has ``{fields}`` stands for many files. ``data/manifests/NAME.parquet`` lists them:
+the fields, then each file's bytes and sha256; the row has the manifest's own. Such a file's name is
+``NAME/FIELD/FIELD``, and the beginning of a name stands for all that begin so: ``gadre_models``
+is all of ``gadre_models/...``.
 
 Environment
 -----------
@@ -26,10 +29,8 @@ from __future__ import annotations
 import difflib
 import hashlib
 import json
-import logging
 import os
 import tempfile
-import warnings
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
@@ -39,22 +40,21 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import quote
 
 from t2lib._checks import DataError
+from t2lib.data.downloads import (
+    REMEDY,
+    FetchError,
+    NotThereError,
+    download,
+    pooch,
+    verify,
+)
 from t2lib.data.schemas import read_table
 
 if TYPE_CHECKING:
     import pandas as pd
 
 HOST = "https://raw.githubusercontent.com"
-RETRIES = 2
 THREADS = 16
-
-
-class FetchError(OSError):
-    """A released file that cannot be had or is damaged; the message is one line."""
-
-
-class NotThereError(FetchError):
-    """The mirror or host answered, and does not have the file."""
 
 
 class ReleasedFile(NamedTuple):
@@ -106,45 +106,82 @@ def data_folder() -> Path:
 
 
 def registry() -> pd.DataFrame:
-    """Return the registry of released files.
+    """Return the registry of released files, one row a file or manifest.
 
     Returns
     -------
     DataFrame
-        Columns name, repository, commit, path, bytes, sha256, licence, citation. The first two
-        after the name are empty for the converted tables, which only a mirror can have.
+        Columns name, repository, commit, path, files, bytes, sha256, licence, citation. The first
+        two after the name are empty for the converted tables, which only a mirror can have. Of a
+        manifest, files and bytes are those that it lists and sha256 is its own.
     """
     import pandas as pd
 
-    return pd.DataFrame(list(_registry(data_folder()).values()), columns=ReleasedFile._fields)
+    table = pd.DataFrame(list(_rows(data_folder()).values()), columns=ReleasedFile._fields)
+    groups = [expand(name) for name in table["name"]]
+    table["bytes"] = [sum(file.bytes for file in group) for group in groups]
+    table.insert(4, "files", list(map(len, groups)))
+    return table
 
 
 @cache
-def _registry(folder: Path) -> dict[str, ReleasedFile]:
+def _rows(folder: Path) -> dict[str, ReleasedFile]:
     table = read_table(folder / "registry.csv", "registry").fillna("")
     rows = table[list(ReleasedFile._fields)].itertuples(index=False, name=None)
     return {row[0]: ReleasedFile(*row) for row in rows}
 
 
+@cache
+def _files_of(folder: Path, name: str) -> dict[str, ReleasedFile]:
+    """Return the files that a row stands for: itself, or those of its verified manifest."""
+    import pandas as pd
+
+    row = _rows(folder)[name]
+    if "{" not in row.path:
+        return {name: row}
+    manifest = folder / "manifests" / f"{name}.parquet"
+    if not manifest.is_file():
+        raise FetchError(f"{manifest}: no such manifest")
+    _verify(manifest, row)
+    table = pd.read_parquet(manifest)
+    fields = [field for field in table.columns if field not in ("bytes", "sha256")]
+    files = {}
+    for *values, size, digest in table[[*fields, "bytes", "sha256"]].itertuples(
+        index=False, name=None
+    ):
+        path = row.path.format_map(dict(zip(fields, values, strict=True)))
+        one = row._replace(name="/".join((name, *values)), path=path, bytes=size, sha256=digest)
+        files[one.name] = one
+    return files
+
+
 def expand(*names: str) -> list[ReleasedFile]:
-    """Return the registry's rows for names of files and of groups.
+    """Return the released files of names and of groups; without a name, all of them.
 
     Raises
     ------
     ValueError
         For a name that is neither.
+    FetchError
+        Where a manifest is missing or is not the registry's.
     """
-    known = _registry(data_folder())
+    folder = data_folder()
+    rows = _rows(folder)
     files: dict[str, ReleasedFile] = {}
-    for name in names:
-        found = [known[name]] if name in known else []
-        found = found or [row for key, row in known.items() if key.startswith(f"{name}/")]
+    for name in names or rows:
+        found: dict[str, ReleasedFile] = {}
+        for row in rows:
+            if row.split("/")[0] == name.split("/")[0]:
+                found |= _files_of(folder, row)
+        found = {
+            key: file for key, file in found.items() if key == name or key.startswith(f"{name}/")
+        }
         if not found:
-            options = sorted({part for key in known for part in (key, key.split("/")[0])})
+            options = sorted({part for key in rows for part in (key, key.split("/")[0])})
             close = difflib.get_close_matches(name, options, n=1)
             hint = f"; is {close[0]!r} meant?" if close else ""
             raise ValueError(f"{name!r}: no released file or group has this name{hint}")
-        files.update({row.name: row for row in found})
+        files |= found
     return list(files.values())
 
 
@@ -169,8 +206,9 @@ def fetch(name: str) -> Path:
     ValueError
         For a name that is not in the registry.
     FetchError
-        Where the mirror is missing, the host is not reachable (after retries), or the file's
-        size or sha256 is not the registry's. A damaged download is not kept.
+        Where the mirror is missing, the host is not reachable (after retries) or too slow (see
+        :mod:`t2lib.data.downloads`), or the file's size or sha256 is not the registry's. A
+        damaged download is not kept.
     """
     files = expand(name)
     if len(files) > 1:
@@ -236,7 +274,7 @@ def _mirror() -> str | Path | None:
 def _cache_folder() -> Path:
     if os.environ.get("T2LIB_CACHE"):
         return Path(os.environ["T2LIB_CACHE"]).expanduser()
-    return Path(_pooch().os_cache("t2lib"))
+    return Path(pooch().os_cache("t2lib"))
 
 
 def local_path(row: ReleasedFile) -> Path | None:
@@ -260,75 +298,17 @@ def local_path(row: ReleasedFile) -> Path | None:
 
 def _verify(path: Path, row: ReleasedFile) -> None:
     """Raise FetchError unless the file has the registry's size and sha256."""
-    found = path.stat()
-    if found.st_size != row.bytes:
-        raise FetchError(f"{path}: damaged: expected {row.bytes} bytes, found {found.st_size}")
-    digest = _sha256(path, found.st_size, found.st_mtime_ns)
-    if digest != row.sha256:
-        raise FetchError(f"{path}: damaged: expected sha256 {row.sha256}, found {digest}")
-
-
-@cache
-def _sha256(path: Path, size: int, changed: int) -> str:
-    """Hash a file; size and time of change are there so that each version is hashed once."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _pooch() -> Any:
-    """Import pooch at its first use, without the advice its progress bar gives in a notebook."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="IProgress not found")
-        import pooch
-    return pooch
+    verify(path, row.bytes, row.sha256)
 
 
 def _download(row: ReleasedFile) -> Path:
-    pooch = _pooch()
-    import requests
-
-    mirror = _mirror()
-    remedy = "set T2LIB_MIRROR to a folder or address that has it"
+    mirror, store = _mirror(), _cache_folder()
     if isinstance(mirror, Path):
         raise NotThereError(f"{row.name}: not in the mirror: no file {mirror / row.relative}")
     if mirror is None and not row.repository:
-        raise NotThereError(f"{row.name}: a converted table, published nowhere; {remedy}")
+        raise NotThereError(f"{row.name}: a converted table, published nowhere; {REMEDY}")
     url = f"{mirror or HOST}/{quote(row.relative)}"
-
-    def get(url: str, output: str, manager: Any) -> None:
-        try:
-            pooch.HTTPDownloader()(url, output, manager)
-        except requests.HTTPError as error:
-            code = error.response.status_code if error.response is not None else 0
-            if code in (404, 410):  # no use in trying again
-                raise NotThereError(f"{row.name}: not there: {url} answered {code}") from None
-            raise
-        try:
-            _verify(Path(output), row)
-        except FetchError as error:  # pooch retries after a ValueError and removes the file
-            raise ValueError(str(error).replace(output, url)) from None
-
-    pooch.get_logger().setLevel(logging.WARNING)
-    store = pooch.create(
-        path=_cache_folder(),
-        base_url="",
-        registry={row.relative: f"sha256:{row.sha256}"},
-        urls={row.relative: url},
-        retry_if_failed=RETRIES,
-    )
-    tried = f"(tried {RETRIES + 1} times)"
-    try:
-        return Path(store.fetch(row.relative, downloader=get))
-    except FetchError:
-        raise
-    except requests.HTTPError as error:
-        raise FetchError(f"{row.name}: {error} {tried}") from None
-    except requests.RequestException as error:
-        raise FetchError(
-            f"{row.name}: cannot reach {url}: {type(error).__name__} {tried}; {remedy}"
-        ) from None
-    except (ValueError, OSError) as error:
-        raise FetchError(f"{row.name}: {error} {tried}") from None
+    return download(row.name, url, store / row.relative, row.bytes, row.sha256, store)
 
 
 # --- recorded results -----------------------------------------------------------------------------

@@ -29,7 +29,6 @@ UNIQUE = {
     "questions_nll": [*CHECKPOINT, "question"],
     "questions_counts": [*CHECKPOINT, "question"],
     "points": ["suite", "model", "n_params", "n_tokens", "train_flops", "loss"],
-    "accuracies": CHECKPOINT,
     "histograms": [*CHECKPOINT, "log_p_low"],
     "registry": ["name"],
     "published": [],
@@ -45,8 +44,8 @@ def validate(table: pd.DataFrame, schema_name: str, source: str = "table") -> pd
     table : DataFrame
         The table. It is not changed. Columns that the schema does not know are kept as they are.
     schema_name : str
-        "curves", "questions_nll", "questions_counts", "points", "accuracies", "histograms",
-        "registry" or "published".
+        "curves", "questions_nll", "questions_counts", "points", "histograms", "registry"
+        or "published".
     source : str
         What to call the table in an error, usually its file.
 
@@ -284,7 +283,6 @@ def _schema(schema_name: str) -> Any:
             "train_flops": number(above_0),
             "loss": number(above_0),
         },
-        "accuracies": {**checkpoint, "accuracy": number(share)},
         "histograms": {
             **checkpoint,
             "log_p_low": number(),

@@ -8,8 +8,9 @@ import pandas as pd
 import pytest
 
 from t2lib._checks import DataError
-from t2lib.data import curves, registry
-from t2lib.data.layouts import PYTHIA_PARAMS, TASKS, load_questions
+from t2lib.data import curves, downloads, registry
+from t2lib.data.layouts import PYTHIA_PARAMS, Likelihoods, Samples, common_questions
+from t2lib.data.suites import SUITES, load_questions
 from t2lib.passk import neg_log_pass_from_nll, pass_at_k, pass_at_k_from_nll
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -40,7 +41,7 @@ def test_sizes():
 
 
 def test_no_released_file_is_committed():
-    known = set(registry.registry()["sha256"])
+    known = {row.sha256 for row in registry.expand()}
     tracked = subprocess.run(
         ["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=False
     )
@@ -49,39 +50,97 @@ def test_no_released_file_is_committed():
         pytest.skip("not a git checkout")
     for name in tracked.stdout.split("\0"):
         if name and (ROOT / name).is_file():
-            digest = registry._sha256(ROOT / name, 0, 0)
+            digest = downloads._sha256(ROOT / name)
             assert digest not in known, f"{name} is a released file"
 
 
-def test_registry_is_whole():
-    table = registry.registry()
-    assert len(table) == 6160 + 2 * 104 + 1 + 2 + 3 + 8 + 1
-    groups = table["name"].str.split("/").str[0].value_counts()
-    assert all(groups[f"gemstones_json_{task}"] == 770 for task in TASKS["gemstones"])
+def test_registry_is_small_and_whole():
+    assert (DATA / "registry.csv").stat().st_size < 20_000
+    manifests = sum(path.stat().st_size for path in (DATA / "manifests").iterdir())
+    assert manifests < 300_000
+    table = registry.registry().set_index("name")
+    # Nine upstream files a checkpoint: eight tasks and MMLU. 46 converted tables and Porian's.
+    assert table["files"].to_dict() == dict.fromkeys(table.index, 1) | {
+        "gemstones_json": 9 * 770,
+        "gadre_models": 104,
+    }
     converted = table["repository"] == ""
-    assert (table["path"].str.startswith("converted/") == converted).all()
-    assert table.loc[~converted, "commit"].str.fullmatch("[0-9a-f]{40}").all()
-    assert not table.duplicated(["repository", "commit", "path"]).any()
+    assert converted.sum() == 8 + 38 + 1
+    files = pd.DataFrame(registry.expand())
+    assert len(files) == table["files"].sum()
+    assert files["name"].is_unique
+    assert not files.duplicated(["repository", "commit", "path"]).any()
+    assert not files["path"].str.contains("[{}]").any()
+    assert files["sha256"].str.fullmatch("[0-9a-f]{64}").all()
+    converted = files["repository"] == ""
+    assert (files["path"].str.startswith("converted/") == converted).all()
+    assert files.loc[~converted, "commit"].str.fullmatch("[0-9a-f]{40}").all()
     keys = (ROOT / "book/references.bib").read_text()
-    assert all(f"{{{key}," in keys for key in table["citation"].unique())
+    citations = set(table["citation"]) | {suite.citation for suite in SUITES.values()}
+    assert all(f"{{{key}," in keys for key in citations)
+
+
+def test_every_suite_has_its_files():
+    """Every task can be read: as a converted table or upstream's files, or both."""
+    gemstones = SUITES["gemstones"]
+    for task in (*gemstones.tasks, *gemstones.more_tasks):
+        assert registry.expand(f"gemstones_nll_{task}")
+        assert len(registry.expand(f"gemstones_json/{task.split('_')[0]}")) == 770
+    for suite in SUITES.values():
+        assert registry.expand(*suite.released)
+        assert set(suite.kinds) <= {"likelihoods", "samples"}
+
+
+# Multiple-choice accuracies, which no chapter uses.
+UNUSED = ("light_eval_df.parquet", "evaluation_")
 
 
 def test_registry_describes_the_mirror(released, real_mirror):
-    at_hand = [row for row in registry.expand(*registry.registry()["name"])]
-    paths = {registry.local_path(row) for row in at_hand} - {None}  # raises where one differs
+    paths = {registry.local_path(row) for row in registry.expand()} - {None}  # or it differs
     wanted = {
         path
         for path in released.rglob("*")
-        if path.is_file() and path.parent != released and not path.name.startswith("LICENSE")
+        if path.is_file()
+        and path.parent != released
+        and not path.name.startswith(("LICENSE", *UNUSED))
     }
     assert {path.resolve() for path in wanted} <= {path.resolve() for path in paths}
+
+
+@pytest.mark.parametrize("change", ["damaged", "gone"])
+def test_a_manifest_is_verified_before_use(change, tmp_path, monkeypatch):
+    folder = tmp_path / "data"
+    (folder / "manifests").mkdir(parents=True)
+    for name in ("registry.csv", "manifests/gadre_models.parquet"):
+        (folder / name).write_bytes((DATA / name).read_bytes())
+    monkeypatch.setenv("T2LIB_DATA", str(folder))
+    assert len(registry.expand("gadre_models")) == 104
+    manifest = folder / "manifests/gadre_models.parquet"
+    content = bytearray(manifest.read_bytes())
+    manifest.unlink()
+    if change == "damaged":
+        content[len(content) // 2] ^= 1
+        manifest.write_bytes(content)
+    registry._files_of.cache_clear()
+    message = {"damaged": "damaged: expected sha256", "gone": "no such manifest"}[change]
+    with pytest.raises(registry.FetchError, match=f"gadre_models.parquet: {message}"):
+        registry.expand("gadre_models")
+    assert registry.expand("pythia_gsm8k")  # needs no manifest
+
+
+def test_a_subject_of_mmlu(real_mirror):
+    table = load_questions("gemstones", "mmlu_formal_logic")
+    assert table["question"].nunique() == 126
+    assert len(table) == 770 * 126
+    assert set(table["task"]) == {"mmlu_formal_logic"}
 
 
 def test_every_table_is_described():
     text = (DATA / "README.md").read_text()
     for path in DATA.rglob("*"):
         if path.suffix in (".csv", ".parquet"):
-            assert path.name in text or f"`{path.stem}`" in text, path
+            names = (path.name, f"`{path.stem}`", f"`{path.stem}/")
+            assert any(name in text for name in names), path
     tables = [curves.load_curves("pythia"), curves.load_histograms("pythia")]
     tables += [curves.load_published(path.stem) for path in (DATA / "published").glob("*.csv")]
     for column in {column for table in tables for column in table.columns}:
@@ -91,14 +150,14 @@ def test_every_table_is_described():
 # --- the curves -----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("suite", TASKS)
+@pytest.mark.parametrize("suite", SUITES)
 def test_curves_are_curves(suite):
     table = curves.load_curves(suite)
     assert list(table.columns) == [
         *CHECKPOINT,
         *["k", "n_questions", "pass_at_k", "neg_log_pass", "mean_nll"],
     ]
-    assert set(table["task"]) == set(TASKS[suite])
+    assert set(table["task"]) == set(SUITES[suite].tasks)
     of = table.groupby(CHECKPOINT)
     assert (of["n_questions"].transform("first") == table["n_questions"]).all()
     assert (of["k"].first() == 1).all()
@@ -108,7 +167,9 @@ def test_curves_are_curves(suite):
 
 def test_gemstones_curves():
     table = curves.load_curves("gemstones")
-    assert table.groupby("task").size().to_dict() == dict.fromkeys(TASKS["gemstones"], 770 * 17)
+    assert table.groupby("task").size().to_dict() == dict.fromkeys(
+        SUITES["gemstones"].tasks, 770 * 17
+    )
     assert sorted(table["k"].unique()) == [2**j for j in range(17)]
     first = table[table["k"] == 1]
     np.testing.assert_allclose(first["neg_log_pass"], first["mean_nll"], rtol=1e-12)
@@ -130,7 +191,7 @@ def test_pythia_curves():
     assert (table["model"].map(sizes) == table["n_params"]).all()
 
 
-@pytest.mark.parametrize("suite", TASKS)
+@pytest.mark.parametrize("suite", SUITES)
 def test_histograms_count_every_question(suite):
     histograms = curves.load_histograms(suite)
     table = curves.load_curves(suite)
@@ -144,7 +205,7 @@ def test_histograms_count_every_question(suite):
 
 def test_histograms_agree_with_the_curves():
     """Pass@1 lies between what the bins' lower and upper edges give."""
-    for suite in TASKS:
+    for suite in SUITES:
         histograms = curves.load_histograms(suite)
         keys = [histograms[name] for name in CHECKPOINT]
         table = curves.load_curves(suite)
@@ -210,7 +271,7 @@ def questions(n, c, checkpoint=("Pythia-70M", 1e9), first=0):
 
 def test_a_curve_stops_where_its_first_question_runs_out_of_samples():
     table = questions([10, 100, 1000], [1, 0, 30])
-    curve = curves.pythia_curves(table, np.array([1, 3, 10, 500]))
+    curve = curves.curves_of(Samples(table, np.array([1, 3, 10, 500])))
     assert curve["k"].tolist() == [1, 2, 3, 4, 8, 10]
     assert set(curve["n_questions"]) == {3}
     expected = [np.mean(pass_at_k([10, 100, 1000], [1, 0, 30], k)) for k in curve["k"]]
@@ -225,10 +286,25 @@ def test_questions_that_few_checkpoints_were_asked_do_not_count():
             questions([8, 8], [1, 2], ("b", 1e9)),
         ]
     )
-    curve = curves.pythia_curves(table, np.array([1]))
+    part = Samples(common_questions(table), np.array([1]))
+    curve = curves.curves_of(part)
     assert set(curve["n_questions"]) == {2}
     assert curve.groupby(["model", "n_tokens"])["k"].max().tolist() == [8, 8, 8]
-    assert curves.pythia_histograms(table)["n_questions"].sum() == 6
+    assert curves.histograms_of(part)["n_questions"].sum() == 6
+
+
+def test_a_suite_may_know_both_likelihoods_and_samples():
+    """Each part of its questions is computed by what it holds."""
+    table = questions([8, 8], [1, 2])
+    checkpoints = table[CHECKPOINT].drop_duplicates()
+    part = Likelihoods(checkpoints, np.array([[0.0, 1.0]]))
+    sampled = curves.curves_of(Samples(table, np.array([1])))
+    known = curves.curves_of(part)
+    assert sampled["neg_log_pass"].isna().all()
+    assert known["neg_log_pass"].tolist()[0] == known["mean_nll"][0] == 0.5
+    assert list(sampled.columns) == list(known.columns)
+    histogram = curves.histograms_of(part)
+    assert histogram["log_p_high"].tolist() == [-1 + curves.BIN_WIDTH, 0.0]
 
 
 def test_histogram_edges():

@@ -3,13 +3,16 @@
 Most tests use a small registry of their own, so that they need neither network nor mirror.
 """
 
+import contextlib
 import hashlib
 import http.server
 import json
+import os
 import socket
 import subprocess
 import sys
 import threading
+import time
 from functools import partial
 
 import numpy as np
@@ -18,12 +21,18 @@ import pytest
 
 from t2lib._checks import DataError
 from t2lib.command import data as released
-from t2lib.data import layouts, registry
+from t2lib.data import downloads, layouts, registry, suites
 from t2lib.data.registry import FetchError, NotThereError
 from t2lib.passk import pass_at_k
 
 COMMIT = "0" * 40
 NLL = {"main": [0.5, 1.25, 3.0]}
+
+
+def clear():
+    """Forget which files there are."""
+    registry._rows.cache_clear()
+    registry._files_of.cache_clear()
 
 
 @pytest.fixture
@@ -48,11 +57,11 @@ def shelf(tmp_path, monkeypatch):
         rows.append([name, repository, commit, path, len(content), digest, "MIT", "key"])
         table = pd.DataFrame(rows, columns=registry.ReleasedFile._fields)
         table.to_csv(data / "registry.csv", index=False)
-        registry._registry.cache_clear()
+        clear()
         return file
 
     yield add
-    registry._registry.cache_clear()
+    clear()
 
 
 @pytest.fixture
@@ -274,6 +283,181 @@ def test_file_that_the_server_lacks_is_asked_for_once(shelf, serve):
     assert len(asked) == 1
 
 
+# --- hostile mirrors ------------------------------------------------------------------------------
+
+
+class Slow(http.server.SimpleHTTPRequestHandler):
+    """Announces five bytes and never has the last one; ``wait`` is real, unlike time.sleep here."""
+
+    stop = threading.Event()
+
+    def do_GET(self):
+        self.send_response(200)
+        self.send_header("Content-Length", "5")
+        self.end_headers()
+        self.body()
+
+    def body(self):
+        self.stop.wait(30)
+
+
+class DripsItsBody(Slow):
+    """Announces five bytes, and takes its time for each."""
+
+    def body(self):
+        with contextlib.suppress(OSError):
+            while not self.stop.wait(0.3):
+                self.wfile.write(b"h")
+
+
+class DripsItsHeader(Slow):
+    """One byte of a header at a time: no time limit of a socket ever sees a pause."""
+
+    def do_GET(self):
+        self.wfile.write(b"HTTP/1.0 200 OK\r\nX-Long: ")
+        with contextlib.suppress(OSError):
+            while not self.stop.wait(0.05):
+                self.wfile.write(b"x")
+
+
+@pytest.fixture
+def impatient(monkeypatch):
+    """Give a file a second in all, and let slow servers end with the test."""
+    monkeypatch.setattr(downloads, "PATIENCE", 1.0)
+    Slow.stop.clear()
+    yield
+    Slow.stop.set()
+
+
+def files_in(folder):
+    return [path for path in folder.rglob("*") if path.is_file()]
+
+
+@pytest.mark.parametrize("kind", [Slow, DripsItsBody, DripsItsHeader])
+def test_a_mirror_that_stalls_or_drips_is_given_up(kind, shelf, serve, impatient, tmp_path):
+    shelf("points", "p.csv", b"hello")
+    serve(kind)
+    started = time.monotonic()
+    with pytest.raises(FetchError, match=r"p\.csv is too slow: given up after 1 seconds; set T2L"):
+        registry.fetch("points")
+    assert time.monotonic() - started < 5
+    assert files_in(tmp_path / "cache") == []
+
+
+def test_what_a_file_may_take_is_stated():
+    assert downloads.seconds_allowed(0) == 60
+    largest = max(row.bytes for row in registry.expand())
+    assert downloads.seconds_allowed(largest) < 15 * 60
+    text = (registry.data_folder() / "README.md").read_text()
+    assert "after 60 seconds and one more for\nevery 20 kB of the file" in text
+
+
+def test_a_mirror_that_never_ends_is_cut_off(shelf, serve, impatient, tmp_path):
+    shelf("points", "p.csv", b"hello")
+
+    class Endless(Slow):
+        def do_GET(self):
+            self.send_response(200)
+            self.end_headers()
+            with contextlib.suppress(OSError):
+                while not self.stop.is_set():
+                    self.wfile.write(bytes(2**16))
+
+    asked = serve(Endless)
+    with pytest.raises(FetchError, match="damaged: expected 5 bytes, more came") as error:
+        registry.fetch("points")
+    assert one_line(error).startswith("points: http://127.0.0.1")
+    assert len(asked) == 1
+    assert files_in(tmp_path / "cache") == []
+
+
+def test_too_many_bytes_announced_are_refused_before_the_first(shelf, serve, impatient):
+    shelf("points", "p.csv", b"hello")
+
+    class Huge(Slow):
+        def do_GET(self):
+            self.send_response(200)
+            self.send_header("Content-Length", "1000000000000")
+            self.end_headers()
+            self.stop.wait(30)  # no body: whoever waits for one waits in vain
+
+    asked = serve(Huge)
+    with pytest.raises(FetchError, match="expected 5 bytes, 1000000000000 are announced"):
+        registry.fetch("points")
+    assert len(asked) == 1
+
+
+def test_a_killed_download_leaves_nothing_that_stays(shelf, serve, impatient, tmp_path):
+    shelf("points", "p.csv", b"hello")
+    serve(Slow)
+    process = subprocess.Popen(
+        [sys.executable, "-c", "from t2lib.data.registry import fetch; fetch('points')"]
+    )
+    folder = tmp_path / "cache/owner/repo" / COMMIT
+    deadline = time.monotonic() + 60
+    while not list(folder.glob("tmp????????")) and time.monotonic() < deadline:
+        threading.Event().wait(0.02)
+    process.kill()
+    process.wait()
+    assert files_in(tmp_path / "cache") != []
+    serve()
+    path = registry.fetch("points")
+    assert files_in(tmp_path / "cache") == [path]
+
+
+def test_the_files_of_a_download_under_way_are_not_swept(shelf, serve, tmp_path):
+    shelf("points", "p.csv", b"hello")
+    serve()
+    store = tmp_path / "cache"
+    store.mkdir()
+    (store / "tmpabcdefgh").write_bytes(b"he")
+    hold = (
+        "import fcntl, os, sys; fcntl.flock(os.open(sys.argv[1], os.O_RDONLY), fcntl.LOCK_SH);"
+        "print('held', flush=True); sys.stdin.read()"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", hold, str(store)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as other:
+        assert other.stdout and other.stdout.readline() == b"held\n"
+        registry.fetch("points")
+        assert (store / "tmpabcdefgh").exists()
+        other.communicate(b"")
+    downloads._sweep.cache_clear()  # as in a new process
+    shelf("more", "q.csv", b"world")
+    registry.fetch("more")
+    assert not (store / "tmpabcdefgh").exists()
+
+
+def test_threads_share_new_folders(shelf, serve, monkeypatch):
+    """Pooch makes a missing folder in a way that fails where another thread was first."""
+    for i in range(8):
+        shelf(f"runs/{i}", f"new/{i}.json", str(i).encode())
+    serve()
+
+    def somebody_was_first(*_, **__):
+        raise FileExistsError(17, "File exists")
+
+    monkeypatch.setattr("os.makedirs", somebody_was_first)
+    paths = registry.fetch_all("runs")
+    assert [path.read_text() for path in paths.values()] == [str(i) for i in range(8)]
+
+
+def test_a_change_that_keeps_size_and_time_is_seen(shelf):
+    file = shelf("points", "p.csv", b"hello")
+    before = file.stat()
+    registry.fetch("points")
+    file.write_bytes(b"jello")
+    os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert (file.stat().st_size, file.stat().st_mtime_ns) == (5, before.st_mtime_ns)
+    with pytest.raises(FetchError, match="damaged: expected sha256"):  # in the same process
+        registry.fetch("points")
+    run = subprocess.run(
+        [sys.executable, "-m", "t2lib", "data", "verify", "points"], capture_output=True, text=True
+    )
+    assert run.returncode == 1
+    assert "damaged: expected sha256" in run.stderr
+
+
 # --- recorded results -----------------------------------------------------------------------------
 
 
@@ -411,7 +595,7 @@ def test_gemstones_questions_from_json_folders_and_from_the_compact_table(shelf)
     early, late = [1.0, 2.0, 3.0], [0.5, 1.5, 2.5]
     for step, losses in (("step_00002385", early), ("main", late)):
         shelf(
-            f"gemstones_json_arcc/Gemstone-256x23/{step}",
+            f"gemstones_json/arcc/Gemstone-256x23/{step}",
             f"losses/Gemstone-256x23/{step}/losses_arcc.json",
             json.dumps({"main": losses}).encode(),
         )
@@ -419,9 +603,9 @@ def test_gemstones_questions_from_json_folders_and_from_the_compact_table(shelf)
         {"model": ["Gemstone-256x23"] * 2, "step": [2385, 83475], "nll": [early, late]}
     )
     file = shelf("gemstones_nll_arcc", "converted/arcc.parquet", compact.to_parquet(), "")
-    from_table = layouts.load_questions("gemstones", "arcc")
+    from_table = suites.load_questions("gemstones", "arcc")
     file.unlink()
-    from_json = layouts.load_questions("gemstones", "arcc")
+    from_json = suites.load_questions("gemstones", "arcc")
     pd.testing.assert_frame_equal(from_json, from_table)
     assert from_json["nll"].tolist() == [*early, *late]
     assert from_json["question"].tolist() == [0, 1, 2] * 2
@@ -435,7 +619,7 @@ def test_gemstones_checkpoint_without_size_is_refused(shelf):
     )
     shelf("gemstones_nll_arcc", "converted/arcc.parquet", compact.to_parquet(), "")
     with pytest.raises(DataError, match="arcc: a checkpoint has no row in the losses file"):
-        layouts.load_questions("gemstones", "arcc")
+        suites.load_questions("gemstones", "arcc")
 
 
 def pythia_rows(**changed):
@@ -452,7 +636,7 @@ def pythia_rows(**changed):
 
 def test_pythia_questions(shelf):
     shelf("pythia_gsm8k", "p.parquet", pythia_rows().to_parquet())
-    table = layouts.load_questions("pythia", "gsm8k")
+    table = suites.load_questions("pythia", "gsm8k")
     assert table["question"].tolist() == [4, 5]
     assert table["n_samples"].tolist() == [8, 8]
     assert table["n_tokens"].unique().tolist() == [1000 * 2097152]
@@ -470,7 +654,7 @@ def test_pythia_questions(shelf):
 def test_bad_pythia_rows(changed, message, shelf):
     file = shelf("pythia_gsm8k", "p.parquet", pythia_rows(**changed).to_parquet())
     with pytest.raises(DataError, match=message) as error:
-        layouts.load_questions("pythia", "gsm8k")
+        suites.load_questions("pythia", "gsm8k")
     assert one_line(error).startswith(str(file))
 
 
@@ -478,7 +662,7 @@ def test_pythia_column_missing(shelf):
     table = pythia_rows().rename(columns={"Num. Samples": "Num Samples"})
     shelf("pythia_math", "p.parquet", table.to_parquet())
     with pytest.raises(DataError, match=r"p.parquet: column Num. Samples: missing"):
-        layouts.load_questions("pythia", "math")
+        suites.load_questions("pythia", "math")
 
 
 def gadre_model(**changed):
@@ -492,11 +676,9 @@ def gadre_model(**changed):
 
 def test_gadre(shelf):
     shelf("gadre_models/c4-1", "models/c4-1.json", gadre_model())
-    shelf("gadre_evals/c4-1", "e/c4-1.json", b'{"eval_metrics": {"icl": {"piqa": 0.5}}}')
     points = layouts.load_points("gadre").iloc[0]
     assert (points["model"], points["loss"]) == ("c4-1", 3.5)
     assert points["train_flops"] == 6 * 1e6 * 2e7
-    assert layouts.load_accuracies("gadre").iloc[0]["accuracy"] == 0.5
 
 
 @pytest.mark.parametrize(
@@ -535,13 +717,11 @@ def test_point_of_zero_parameters(shelf):
 
 def test_unknown_names():
     with pytest.raises(DataError, match="no suite named 'gemstone': want one of gemstones, pythia"):
-        layouts.load_questions("gemstone", "arcc")
+        suites.load_questions("gemstone", "arcc")
     with pytest.raises(DataError, match="no pythia task named 'arcc'"):
-        layouts.load_questions("pythia", "arcc")
+        suites.load_questions("pythia", "arcc")
     with pytest.raises(DataError, match="no set of points named 'hoffmann'"):
         layouts.load_points("hoffmann")
-    with pytest.raises(DataError, match="no suite with accuracies named 'pythia'"):
-        layouts.load_accuracies("pythia")
 
 
 # --- the command ----------------------------------------------------------------------------------
@@ -579,7 +759,7 @@ def test_command_that_fails_says_so_in_one_line(shelf, tmp_path):
 
 def test_released_pass_at_k_agrees_where_it_is_an_estimate(real_mirror):
     """And is 1 wherever k exceeds the samples, which is why only n and c are used."""
-    for task in layouts.TASKS["pythia"]:
+    for task in suites.SUITES["pythia"].tasks:
         rows = pd.read_parquet(registry.fetch(f"pythia_{task}"))
         n, c, k = (rows[name] for name in ("Num. Samples", "Num. Samples Correct", "k"))
         possible = k <= n
@@ -598,7 +778,7 @@ def test_json_slice_equals_the_compact_table(real_mirror):
                 zip(found["model"], found["step"], strict=True), nll, strict=True
             )
         }
-        files = [row for row in registry.expand(f"gemstones_json_{task}")]
+        files = [row for row in registry.expand(f"gemstones_json/{task}")]
         at_hand = [path for row in files if (path := registry.local_path(row))]
         assert len(at_hand) >= 6
         for path in at_hand:
@@ -616,5 +796,3 @@ def test_real_points(real_mirror):
         np.testing.assert_allclose(
             points["train_flops"], 6 * points["n_params"] * points["n_tokens"], rtol=1e-9
         )
-    assert len(layouts.load_accuracies("gemstones")) == 770 * 9
-    assert layouts.load_accuracies("gadre")["model"].nunique() == 104

@@ -4,6 +4,7 @@ import hashlib
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -21,10 +22,12 @@ QUESTIONS = 4000
 
 # One task at one k and small row groups, since what is measured is what comes on top of them.
 BUILD = """
+from dataclasses import replace
 from pathlib import Path
 from t2lib.data import curves
-curves.TASKS = {"gemstones": ("arcc",)}
-curves.GEMSTONES_K = curves.GEMSTONES_K[:1]
+suite = replace(curves.SUITES["gemstones"], tasks={"arcc": "ARC-Challenge"})
+curves.SUITES = {"gemstones": suite}
+curves.LIKELIHOOD_K = curves.LIKELIHOOD_K[:1]
 curves.ROW_GROUP = 2**12
 curves.build(jobs=1)
 print(next(x for x in Path("/proc/self/status").read_text().split("\\n") if "VmHWM" in x))
@@ -92,10 +95,16 @@ def use(folder: Path, n_checkpoints: int, monkeypatch: pytest.MonkeyPatch) -> No
         monkeypatch.setenv(name, value)
 
 
+def only_arcc(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let there be one suite with one task."""
+    suite = replace(curves.SUITES["gemstones"], tasks={"arcc": "ARC-Challenge"})
+    monkeypatch.setattr(curves, "SUITES", {"gemstones": suite})
+
+
 def test_parts_make_up_the_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever the size of the parts, and of the row groups that are written."""
     use(tmp_path, 5, monkeypatch)
-    monkeypatch.setattr(curves, "TASKS", {"gemstones": ("arcc",)})
+    only_arcc(monkeypatch)
     whole = [pd.read_parquet(path) for path in curves.build(tmp_path / "whole", jobs=1)]
     monkeypatch.setattr(layouts, "CHECKPOINTS_AT_ONCE", 2)
     monkeypatch.setattr(curves, "ROW_GROUP", 40)
@@ -111,7 +120,7 @@ def test_a_fault_in_the_last_part_leaves_nothing(
 ) -> None:
     """The row is counted through the file, not through the part."""
     use(tmp_path, 5, monkeypatch)
-    monkeypatch.setattr(curves, "TASKS", {"gemstones": ("arcc",)})
+    only_arcc(monkeypatch)
     monkeypatch.setattr(layouts, "CHECKPOINTS_AT_ONCE", 2)
     real = layouts._require_losses
 
@@ -134,4 +143,4 @@ def test_a_checkpoint_that_comes_twice_is_refused(
     read = layouts.read_nll_parts
     monkeypatch.setattr(layouts, "read_nll_parts", lambda path: [*read(path), *read(path)])
     with pytest.raises(DataError, match="arcc: Gemstone-00000, step 100: comes twice"):
-        list(layouts.gemstones_nll_parts("arcc"))
+        list(layouts.gemstones_parts("arcc"))
