@@ -12,8 +12,8 @@ from scipy import optimize, special, stats
 
 from t2lib._checks import FloatArray
 from t2lib.data.curves import load_published
-from t2lib.data.layouts import load_questions
 from t2lib.data.registry import Recorded, recorded
+from t2lib.data.suites import load_questions
 from t2lib.fitting.beta import fit_beta_consistent_counts, fit_beta_regression_counts
 from t2lib.fitting.powers import Fit, fit_chinchilla
 from t2lib.laws import BetaRegressionLaw, Chinchilla
