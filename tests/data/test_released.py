@@ -646,7 +646,7 @@ def test_pythia_questions(shelf):
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
-        ({"Num. Samples Correct": 9.0}, "row 1, column n_correct: 9.0 is larger than n_samples"),
+        ({"Num. Samples Correct": 9.0}, "row 1, column n_correct: 9 is larger than n_samples"),
         ({"prompt_idx": 4, "Num. Samples": 9}, "row 1, columns suite.*question: repeats row 0"),
         ({"Model Nickname": "Pythia_71M_2B"}, "column n_params: nan is empty or not a number"),
     ],
@@ -711,7 +711,7 @@ def test_chinchilla_and_porian(shelf):
 
 def test_point_of_zero_parameters(shelf):
     shelf("porian_isoflop", "p.csv", b"train_flops,n_params,n_tokens,val_loss\n6e18,0,1e10,3\n")
-    with pytest.raises(DataError, match="porian: row 0, column n_params: 0 is not a positive"):
+    with pytest.raises(DataError, match="porian: row 2, column n_params: 0 is not a positive"):
         layouts.load_points("porian")
 
 
