@@ -353,9 +353,8 @@ def test_without_dask_the_extra_is_named(tmp_path):
     (tmp_path / "distributed.py").write_text("raise ImportError('no module named distributed')")
     done = command(T2LIB_SCHEDULER="tcp://127.0.0.1:9", PYTHONPATH=f"{tmp_path}:{ROOT}")
     assert done.returncode == 1
-    assert done.stderr == (
-        "t2: error: T2LIB_SCHEDULER=tcp://127.0.0.1:9: Dask is missing: pip install 't2lib[cluster]'\n"
-    )
+    message = "T2LIB_SCHEDULER=tcp://127.0.0.1:9: Dask is missing: pip install 't2lib[cluster]'"
+    assert done.stderr == f"t2: error: {message}\n"
 
 
 def test_the_environment_variable_sends_the_commands_work(cluster, monkeypatch, capsys, tmp_path):
