@@ -28,7 +28,7 @@ serve: book ## show the built site at 127.0.0.1:8000 (PORT=... for another port)
 	$(BIN)/python -m http.server $(PORT) --bind 127.0.0.1 --directory _build/html
 
 data: $(ENVIRONMENT) ## compute data/ again from the released files (T2LIB_MIRROR or the network)
-	$(BIN)/python -m t2lib.command.data build && T2LIB_RECORD=1 $(BIN)/python book/build.py
+	$(BIN)/t2 data build && T2LIB_RECORD=1 $(BIN)/python book/build.py
 
 bench: $(ENVIRONMENT) ## time the build, the data and the fits; run the long studies
 	$(BIN)/pytest benchmarks tests -m "bench or slow" --benchmark-enable --timeout 0

@@ -19,8 +19,8 @@ from at_hand import ROOT
 from at_hand import released as released
 from memory import peak_memory
 
-from t2lib.data.layouts import TASKS
 from t2lib.data.registry import ReleasedFile, expand
+from t2lib.data.suites import SUITES
 
 pytestmark = pytest.mark.bench
 TIMES = [1, 4, 16]
@@ -29,10 +29,10 @@ TIMES = [1, 4, 16]
 BUILD = """
 import sys
 from t2lib.data import layouts
-from t2lib.command import data as released
+from t2lib.command.app import main
 for size, n in list(layouts.PYTHIA_PARAMS.items()):
     layouts.PYTHIA_PARAMS.update({f"{size}r{i}": n + i for i in range(int(sys.argv[1]))})
-sys.exit(released.main(["build", "--jobs", "2"]))
+sys.exit(main(["data", "build", "--jobs", "2"]))
 """
 
 
@@ -66,8 +66,8 @@ def repeat(source: Path, target: Path, times: int) -> None:
 
 def shelf(released: Path, folder: Path, times: int) -> dict[str, str]:
     """Make a mirror of repeated files with a registry of its own; return the environment."""
-    names = [f"gemstones_nll_{task}" for task in TASKS["gemstones"]]
-    names += [f"pythia_{task}" for task in TASKS["pythia"]] + ["gemstones_loss_edu"]
+    names = [f"gemstones_nll_{task}" for task in SUITES["gemstones"].tasks]
+    names += [f"pythia_{task}" for task in SUITES["pythia"].tasks] + ["gemstones_loss_edu"]
     rows = []
     for file in expand(*names):
         target = folder / "mirror" / file.relative

@@ -52,7 +52,7 @@ def test_book_unchanged(benchmark: BenchmarkFixture, copy: Path) -> None:
 
 def test_curves_from_questions(benchmark: BenchmarkFixture, copy: Path, released: Path) -> None:
     """All 8 tasks of Gemstones and both of Pythia, from every question's value."""
-    command = [sys.executable, "-m", "t2lib.command.data", "build"]
+    command = [sys.executable, "-m", "t2lib", "data", "build"]
     environment = os.environ | {"PYTHONPATH": str(copy), "T2LIB_MIRROR": str(released)}
     peak = benchmark.pedantic(peak_memory, [command, environment], rounds=1)
     benchmark.extra_info["peak memory, MiB"] = round(peak)

@@ -23,7 +23,7 @@ from conftest import ROOT
 
 import t2lib as t2
 from t2lib import _parallel as parallel
-from t2lib.command import data as released
+from t2lib.command.app import main
 from t2lib.data import curves
 from t2lib.data.layouts import Likelihoods, Samples
 
@@ -314,7 +314,7 @@ def test_a_cluster_that_is_gone_is_told_within_seconds(lost, message, tmp_path):
 def command(**environment: str) -> subprocess.CompletedProcess[str]:
     """Build the data in a process; seconds, or minutes where others keep it waiting."""
     return subprocess.run(
-        [sys.executable, "-m", "t2lib.command.data", "build"],
+        [sys.executable, "-m", "t2lib", "data", "build"],
         env=os.environ | {"PYTHONPATH": str(ROOT)} | environment,
         capture_output=True,
         text=True,
@@ -334,7 +334,7 @@ def test_an_address_that_does_not_answer_is_one_line(address, message, tmp_path)
     done = command(T2LIB_SCHEDULER=address, T2LIB_MIRROR=str(tmp_path))
     assert done.returncode == 1
     assert done.stdout == ""
-    assert done.stderr.startswith(f"error: T2LIB_SCHEDULER={address}: {message}")
+    assert done.stderr.startswith(f"t2: error: T2LIB_SCHEDULER={address}: {message}")
     assert done.stderr.count("\n") == 1
 
 
@@ -343,7 +343,9 @@ def test_an_address_where_something_else_listens_is_one_line(tmp_path):
         address = f"tcp://127.0.0.1:{server.getsockname()[1]}"
         done = command(T2LIB_SCHEDULER=address, T2LIB_MIRROR=str(tmp_path))
     assert done.returncode == 1
-    assert done.stderr.startswith(f"error: T2LIB_SCHEDULER={address}: no Dask scheduler answers")
+    assert done.stderr.startswith(
+        f"t2: error: T2LIB_SCHEDULER={address}: no Dask scheduler answers"
+    )
     assert done.stderr.count("\n") == 1
 
 
@@ -351,9 +353,8 @@ def test_without_dask_the_extra_is_named(tmp_path):
     (tmp_path / "distributed.py").write_text("raise ImportError('no module named distributed')")
     done = command(T2LIB_SCHEDULER="tcp://127.0.0.1:9", PYTHONPATH=f"{tmp_path}:{ROOT}")
     assert done.returncode == 1
-    assert done.stderr == (
-        "error: T2LIB_SCHEDULER=tcp://127.0.0.1:9: Dask is missing: pip install 't2lib[cluster]'\n"
-    )
+    message = "T2LIB_SCHEDULER=tcp://127.0.0.1:9: Dask is missing: pip install 't2lib[cluster]'"
+    assert done.stderr == f"t2: error: {message}\n"
 
 
 def test_the_environment_variable_sends_the_commands_work(cluster, monkeypatch, capsys, tmp_path):
@@ -363,11 +364,11 @@ def test_the_environment_variable_sends_the_commands_work(cluster, monkeypatch, 
         asked.extend(parallel.run(partial(os.getpid) for _ in range(4)))
         return []
 
-    monkeypatch.setattr(released, "build", build)
+    monkeypatch.setattr(curves, "build", build)
     monkeypatch.setenv("T2LIB_SCHEDULER", cluster.scheduler_address)
-    assert released.main(["build"]) == 0
+    assert main(["data", "build"]) == 0
     assert len(asked) == 4 and os.getpid() not in asked
     monkeypatch.delenv("T2LIB_SCHEDULER")
     asked.clear()
-    assert released.main(["build"]) == 0
+    assert main(["data", "build"]) == 0
     assert set(asked) == {os.getpid()}

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from t2lib._checks import DataError
+from t2lib.command import data
 from t2lib.command.report import MissingPieceError, make_report, require_pieces
 
 if TYPE_CHECKING:
@@ -38,8 +39,7 @@ Exit codes:
   130  interrupted
 """
 app = typer.Typer(epilog=_EXIT_CODES, **_PLAIN)
-data_app = typer.Typer(help="List, fetch and verify the released files of the book.", **_PLAIN)
-app.add_typer(data_app, name="data")
+app.add_typer(data.app, name="data")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -376,81 +376,3 @@ def plan(
         verifier=verifier,
     )
     print(json.dumps(found.numbers(), indent=1, allow_nan=False) if as_json else found.text())
-
-
-# ----------------------------------------------------------------------------------------- data
-
-_Names = Annotated[
-    list[str] | None,
-    typer.Argument(metavar="[NAME]...", help="Files or groups; see t2 data list."),
-]
-
-
-@data_app.command(
-    "list",
-    epilog=_examples(
-        "t2 data list gadre_models",
-        "t2 data list --json | jq length",
-    ),
-)
-def list_files(
-    names: _Names = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
-) -> None:
-    """List released files: name, bytes, and path within a mirror."""
-    from t2lib.command.data import expand, registry
-
-    files = expand(*(names or registry()["name"]))
-    if as_json:
-        print(json.dumps([{**file._asdict(), "in_mirror": file.relative} for file in files]))
-        return
-    for file in files:
-        print(f"{file.name}\t{file.bytes}\t{file.relative}")
-
-
-@data_app.command(
-    "fetch",
-    epilog=_examples(
-        "t2 data fetch chinchilla_points",
-        "T2LIB_MIRROR=/whole/path/to/released t2 data fetch pythia_gsm8k",
-    ),
-)
-def fetch_files(
-    names: Annotated[list[str], typer.Argument(metavar="NAME...", help="Files or groups.")],
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
-) -> None:
-    """Get released files, verify them, and print where they are.
-
-    T2LIB_MIRROR names a folder or an address that stands in for the host.
-    """
-    from t2lib.command.data import fetch_all
-
-    paths = {name: str(path) for name, path in fetch_all(*names).items()}
-    print(json.dumps(paths) if as_json else "\n".join(paths.values()))
-
-
-@data_app.command(
-    "verify",
-    epilog=_examples(
-        "t2 data verify",
-        "t2 data verify gemstones_nll_arce",
-    ),
-)
-def verify_files(
-    names: _Names = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
-) -> None:
-    """Check what is at hand against its size and sha256; all of it, or the files named."""
-    from t2lib.command.data import expand, registry
-    from t2lib.data.registry import local_path
-
-    files = expand(*(names or registry()["name"]))
-    missing = [file.name for file in files if local_path(file) is None]
-    found = {"verified": len(files) - len(missing), "missing": len(missing)}
-    print(
-        json.dumps(found)
-        if as_json
-        else f"{found['verified']} files verified, {found['missing']} not at hand"
-    )
-    if names and missing:
-        raise DataError(f"{len(missing)} of {len(files)} files are not at hand: {missing[0]}, ...")

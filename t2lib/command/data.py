@@ -1,111 +1,101 @@
-"""The released files, all in one place, and the command ``python -m t2lib.command.data``.
-
-What is here comes from :mod:`t2lib.data.registry` (which files there are, fetching, verifying,
-recorded results), :mod:`t2lib.data.layouts` (readers) and :mod:`t2lib.data.curves` (the
-embedded tables).
-"""
+"""``t2 data``: the released files listed, fetched and verified, and ``data/curves`` built anew."""
 
 from __future__ import annotations
 
-import argparse
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+import json
+from typing import Annotated
 
-from t2lib._parallel import scheduler
-from t2lib.data.curves import build, load_curves, load_histograms, load_published
-from t2lib.data.layouts import load_points
-from t2lib.data.registry import (
-    FetchError,
-    NotThereError,
-    Recorded,
-    at_hand,
-    expand,
-    fetch,
-    fetch_all,
-    local_path,
-    recorded,
-    registry,
+import typer
+
+from t2lib._checks import DataError
+
+app = typer.Typer(
+    help="The released files: list, fetch, verify; build the curves from them.",
+    rich_markup_mode=None,
+    add_completion=False,
 )
-from t2lib.data.suites import load_questions
 
-__all__ = [
-    "FetchError",
-    "NotThereError",
-    "Recorded",
-    "at_hand",
-    "build",
-    "expand",
-    "fetch",
-    "fetch_all",
-    "load_curves",
-    "load_histograms",
-    "load_points",
-    "load_published",
-    "load_questions",
-    "recorded",
-    "registry",
+_Names = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="[NAME]...", help="Files or groups; see t2 data list."),
 ]
+_Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Run a command; return its exit code. Errors are one line on stderr."""
-    parser = argparse.ArgumentParser(prog="python -m t2lib.command.data", description=__doc__)
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    commands = parser.add_subparsers(dest="command", required=True)
-    rebuild = commands.add_parser("build", help="rebuild data/curves from the released files")
-    rebuild.add_argument("--jobs", type=int, default=-1, help="processes (default: every core)")
-    for name, text in {
-        "fetch": "get files or groups and print their paths",
-        "verify": "check what is at hand: all of it, or the files and groups named",
-        "list": "print the registry, or the files and groups named",
-    }.items():
-        command = commands.add_parser(name, help=text)
-        command.add_argument("names", nargs="+" if name == "fetch" else "*")
-    options = parser.parse_args(arguments)
-    try:
-        with _one_line_errors():
-            {"build": _build, "fetch": _fetch, "verify": _verify_all, "list": _list}[
-                options.command
-            ](options)
-    except SystemExit as stop:
-        return int(stop.code or 0)
-    return 0
+def _examples(*lines: str) -> str:
+    return "\b\nExamples:\n" + "\n".join(f"  {line}" for line in lines)
 
 
-@contextmanager
-def _one_line_errors() -> Iterator[None]:
-    try:
-        yield
-    except (ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        raise SystemExit(1) from None
+@app.command(
+    "list", epilog=_examples("t2 data list", "t2 data list gadre_models --json | jq length")
+)
+def list_files(names: _Names = None, as_json: _Json = False) -> None:
+    """List released files: name, bytes, and path within a mirror.
+
+    Without a name, one line a file or group of files.
+    """
+    from t2lib.data.registry import ReleasedFile, expand, registry
+
+    fields = list(ReleasedFile._fields)
+    groups = registry()[fields].itertuples(index=False, name=None)
+    files = expand(*names) if names else [ReleasedFile(*group) for group in groups]
+    if as_json:
+        print(json.dumps([{**file._asdict(), "in_mirror": file.relative} for file in files]))
+        return
+    for file in files:
+        print(f"{file.name}\t{file.bytes}\t{file.relative}")
 
 
-def _build(options: argparse.Namespace) -> None:
+@app.command(
+    "fetch",
+    epilog=_examples(
+        "t2 data fetch chinchilla_points",
+        "T2LIB_MIRROR=/whole/path/to/released t2 data fetch pythia_gsm8k",
+    ),
+)
+def fetch_files(
+    names: Annotated[list[str], typer.Argument(metavar="NAME...", help="Files or groups.")],
+    as_json: _Json = False,
+) -> None:
+    """Get released files, verify them, and print where they are.
+
+    T2LIB_MIRROR names a folder or an address that stands in for the host.
+    """
+    from t2lib.data.registry import fetch_all
+
+    paths = {name: str(path) for name, path in fetch_all(*names).items()}
+    print(json.dumps(paths) if as_json else "\n".join(paths.values()))
+
+
+@app.command("verify", epilog=_examples("t2 data verify", "t2 data verify gemstones_nll_arce"))
+def verify_files(names: _Names = None, as_json: _Json = False) -> None:
+    """Check what is at hand against its size and sha256; all of it, or the files named."""
+    from t2lib.data.registry import expand, local_path
+
+    files = expand(*(names or []))
+    missing = [file.name for file in files if local_path(file) is None]
+    found = {"verified": len(files) - len(missing), "missing": len(missing)}
+    text = f"{found['verified']} files verified, {found['missing']} not at hand"
+    print(json.dumps(found) if as_json else text)
+    if names and missing:
+        raise DataError(f"{len(missing)} of {len(files)} files are not at hand: {missing[0]}, ...")
+
+
+@app.command(
+    "build",
+    epilog=_examples("t2 data build", "T2LIB_SCHEDULER=tcp://127.0.0.1:8786 t2 data build"),
+)
+def build_curves(
+    jobs: Annotated[int, typer.Option(help="Processes; -1 for one a core.")] = -1,
+) -> None:
+    """Compute data/curves anew from the released files.
+
+    T2LIB_SCHEDULER names a Dask scheduler whose workers shall do it.
+    """
+    from t2lib._parallel import scheduler
+    from t2lib.data.curves import build
+
     with scheduler():
-        paths = build(jobs=options.jobs)
+        paths = build(jobs=jobs)
     for path in paths:
         print(f"{path.stat().st_size:>9,} bytes  {path}")
-
-
-def _fetch(options: argparse.Namespace) -> None:
-    for path in fetch_all(*options.names).values():
-        print(path)
-
-
-def _verify_all(options: argparse.Namespace) -> None:
-    files = expand(*(options.names or registry()["name"]))
-    missing = sum(local_path(row) is None for row in files)
-    print(f"{len(files) - missing} files verified, {missing} not at hand")
-    if options.names and missing:
-        raise FetchError(f"{missing} of {len(files)} files are not at hand")
-
-
-def _list(options: argparse.Namespace) -> None:
-    for row in expand(*(options.names or registry()["name"])):
-        print(f"{row.name}\t{row.bytes}\t{row.relative}")
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())

@@ -16,7 +16,8 @@ import numpy.typing as npt
 
 from t2lib._checks import DataError, require_one_of
 from t2lib.data.registry import NotThereError, fetch, fetch_all, read_json
-from t2lib.data.schemas import CHECKPOINT, read_jsonl, validate
+from t2lib.data.schemas import CHECKPOINT, validate
+from t2lib.data.tables import chunks, json_lines, read
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -125,7 +126,7 @@ def load_points(name: str) -> pd.DataFrame:
     require_one_of(name, readers, "set of points")
     table = readers[name]().assign(suite=name.removesuffix("_dclm"))
     order = ["suite", "model", "n_params", "n_tokens", "train_flops", "loss"]
-    return validate(table[order], "points", name)
+    return validate(table[order], "points", name).reset_index(drop=True)
 
 
 # --- Gemstones ------------------------------------------------------------------------------------
@@ -133,6 +134,8 @@ def load_points(name: str) -> pd.DataFrame:
 
 def _gemstones_runs(dataset: str) -> pd.DataFrame:
     """Read every checkpoint: model, step, n_params, n_tokens, loss; by model and step."""
+    import pandas as pd
+
     path = fetch(f"gemstones_loss_{dataset}")
     names = {
         "run_name": "model",
@@ -141,7 +144,7 @@ def _gemstones_runs(dataset: str) -> pd.DataFrame:
         "tokens": "n_tokens",
         "final_loss": "loss",
     }
-    table = _pick(read_jsonl(path), names, path)
+    table = _pick(pd.DataFrame([row for _, row in json_lines(path)]), names, path)
     return table.sort_values(["model", "step"], ignore_index=True)
 
 
@@ -378,16 +381,14 @@ def _without_k(path: Path, names: dict[str, str]) -> tuple[pd.DataFrame, npt.NDA
     Every question comes two dozen times, once a k; what is kept is a fraction of the file.
     """
     import pandas as pd
-    import pyarrow.parquet
 
     table, grid = pd.DataFrame(), np.empty(0, dtype=np.int64)
-    with pyarrow.parquet.ParquetFile(path, buffer_size=2**20, pre_buffer=False) as file:
-        known = [name for name in names if name in file.schema_arrow.names]
-        for batch in file.iter_batches(2**16, columns=known):
-            rows = _pick(batch.to_pandas(), names, path)
-            grid = np.union1d(grid, rows["k"])
-            kept = [table, rows.drop(columns="k").drop_duplicates()]
-            table = pd.concat([part for part in kept if len(part)]).drop_duplicates()
+    word, *numbers = names
+    for chunk in chunks(path, [word], numbers):
+        rows = _pick(chunk, names, path).astype({names[word]: object})
+        grid = np.union1d(grid, rows["k"])
+        kept = [table, rows.drop(columns="k").drop_duplicates()]
+        table = pd.concat([part for part in kept if len(part)]).drop_duplicates()
     return table.reset_index(drop=True), grid.astype(np.int64)
 
 
@@ -395,20 +396,16 @@ def _without_k(path: Path, names: dict[str, str]) -> tuple[pd.DataFrame, npt.NDA
 
 
 def _chinchilla_points() -> pd.DataFrame:
-    import pandas as pd
-
     path = fetch("chinchilla_points")
     names = {"Model Size": "n_params", "Training FLOP": "train_flops", "loss": "loss"}
-    table = _pick(pd.read_csv(path), names, path)
+    table = _pick(read(path, [], list(names)), names, path)
     return table.assign(model=None, n_tokens=table["train_flops"] / (6 * table["n_params"]))
 
 
 def _porian_points() -> pd.DataFrame:
-    import pandas as pd
-
     path = fetch("porian_isoflop")
     names = {n: n for n in ("train_flops", "n_params", "n_tokens")} | {"val_loss": "loss"}
-    return _pick(pd.read_csv(path), names, path).assign(model=None)
+    return _pick(read(path, [], list(names)), names, path).assign(model=None)
 
 
 def _gadre_runs() -> dict[str, tuple[Path, dict[str, Any]]]:

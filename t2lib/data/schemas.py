@@ -8,7 +8,6 @@ table that is already in memory. Either way the first fault becomes one line,
 from __future__ import annotations
 
 import difflib
-import json
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from t2lib._checks import DataError
+from t2lib.data.tables import read
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -33,7 +33,10 @@ UNIQUE = {
     "registry": ["name"],
     "published": [],
 }
-WHOLE = ("k", "n_questions", "n_samples", "n_correct", "question", "bytes")
+WHOLE = (
+    *("k", "n_questions", "n_samples", "n_correct", "question", "bytes"),
+    *("approach", "tokens_per_parameter", "watts"),
+)
 
 
 def validate(table: pd.DataFrame, schema_name: str, source: str = "table") -> pd.DataFrame:
@@ -110,69 +113,11 @@ def read_table(path: str | Path, schema_name: str) -> pd.DataFrame:
         Where the file is missing, cannot be read or breaks the schema. Rows are named by line in
         CSV (the header is line 1) and JSON Lines, and counted from 1 in Parquet.
     """
-    path = Path(path)
-    words = [name for name, column in _schema(schema_name).columns.items() if column.dtype is None]
-    readers: dict[str, Callable[[Path], pd.DataFrame]] = {
-        ".csv": lambda path: _read_csv(path, words),
-        ".parquet": _read_parquet,
-        ".jsonl": read_jsonl,
-    }
-    if path.suffix not in readers:
-        raise DataError(f"{path}: unknown kind of file: want one of {', '.join(readers)}")
-    if not path.is_file():
-        raise DataError(f"{path}: no such file")
-    return validate(readers[path.suffix](path), schema_name, str(path)).reset_index(drop=True)
-
-
-def read_jsonl(path: Path) -> pd.DataFrame:
-    """Read JSON Lines, one object a line; rows are labelled by line number."""
-    import pandas as pd
-
-    rows: dict[int, dict[str, Any]] = {}
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
-        if not line.strip():
-            continue
-        try:
-            rows[number] = json.loads(line)
-        except json.JSONDecodeError as error:
-            where = f"row {number}, column {error.colno}"
-            raise DataError(f"{path}: {where}: not JSON: {error.msg}") from None
-        if not isinstance(rows[number], dict):
-            raise DataError(f"{path}: row {number}: not a JSON object")
-    return pd.DataFrame(list(rows.values()), index=list(rows))
-
-
-def _read_csv(path: Path, words: list[str]) -> pd.DataFrame:
-    """Read a table whose columns ``words`` stay text, even where they look like numbers."""
-    import pandas as pd
-
-    try:
-        # Blank lines are kept while reading, so that row numbers stay line numbers.
-        table = pd.read_csv(
-            path,
-            skip_blank_lines=False,
-            index_col=False,
-            float_precision="round_trip",
-            dtype=dict.fromkeys(words, str),
-        )
-    except pd.errors.EmptyDataError:
-        raise DataError(f"{path}: the table is empty: it has no rows") from None
-    except (pd.errors.ParserError, UnicodeDecodeError) as error:
-        raise DataError(f"{path}: not a CSV table: {' '.join(str(error).split())}") from None
-    table.index = table.index + 2
-    return table.dropna(how="all")
-
-
-def _read_parquet(path: Path) -> pd.DataFrame:
-    import pyarrow
-    import pyarrow.parquet
-
-    try:
-        table = pyarrow.parquet.read_table(path).to_pandas()
-    except (pyarrow.ArrowException, OSError) as error:
-        raise DataError(f"{path}: not a Parquet table: {' '.join(str(error).split())}") from None
-    table.index = table.index + 1
-    return table
+    columns = _schema(schema_name).columns
+    words = [name for name, column in columns.items() if column.dtype is None]
+    numbers = [name for name in columns if name not in words]
+    table = read(Path(path), words, numbers)
+    return validate(table, schema_name, str(path)).reset_index(drop=True)
 
 
 def _require_columns(table: pd.DataFrame, schema: Any, source: str) -> None:
@@ -221,7 +166,7 @@ def _first_fault(failures: pd.DataFrame, table: pd.DataFrame, schema: Any) -> st
         return f"column {failures['column'].iloc[0]}: {failures['check'].iloc[0]}"
     *_, row, column, text = min(found)
     value = table.loc[row, column]
-    shown = repr(value) if isinstance(value, str) else str(value)
+    shown = repr(value) if isinstance(value, str) else str(value).removesuffix(".0")
     return f"row {row}, column {column}: {shown} {text}"
 
 
@@ -306,8 +251,15 @@ def _schema(schema_name: str) -> Any:
                 number(finite, nullable=True, required=False),
             ),
             **dict.fromkeys(
-                ("n_params", "n_tokens", "overtrained_n_params", "chinchilla_n_params"),
+                (
+                    *("n_params", "n_tokens", "overtrained_n_params", "chinchilla_n_params"),
+                    *("n_exponent", "d_exponent", "peak_flops", "memory_bytes", "bandwidth"),
+                ),
                 number(above_0, required=False),
+            ),
+            **dict.fromkeys(
+                ("approach", "tokens_per_parameter", "watts"),
+                number(whole, from_1, required=False),
             ),
             **dict.fromkeys(
                 ("overtrained_pass_at_k", "chinchilla_pass_at_k"), number(share, required=False)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import csv
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -35,13 +35,17 @@ LONGEST_CSV = 2**24  # bytes of a line, and of a block: the reader needs a line 
 _CHUNK = 2**17  # rows in memory at once
 
 
-def chunks(path: Path) -> Iterator[pd.DataFrame]:
+def chunks(
+    path: Path, words: Sequence[str] = WORDS, numbers: Sequence[str] = NUMBERS
+) -> Iterator[pd.DataFrame]:
     """Yield a table's rows as DataFrames of at most some hundred thousand rows.
 
     Parameters
     ----------
     path : Path
         A ``.csv``, ``.parquet`` or ``.jsonl`` file.
+    words, numbers : sequence of str
+        Columns that hold names and numbers, where the file has them. Of others, nothing is said.
 
     Raises
     ------
@@ -49,7 +53,28 @@ def chunks(path: Path) -> Iterator[pd.DataFrame]:
         ``FILE: row R, column C: what is wrong``.
     """
     readers = {".csv": _csv_chunks, ".parquet": _parquet_chunks, ".jsonl": _jsonl_chunks}
-    return readers[path.suffix](path)
+    return readers[path.suffix](path, words, numbers)
+
+
+def read(path: Path, words: Sequence[str], numbers: Sequence[str]) -> pd.DataFrame:
+    """Read a table whole, as :func:`chunks` reads it; its words are text.
+
+    Raises
+    ------
+    DataError
+        As :func:`chunks`, and where there is no such file, it is of another kind, or has no rows.
+    """
+    import pandas as pd
+
+    if path.suffix not in KINDS:
+        raise DataError(f"{path}: unknown kind of file: want one of {', '.join(KINDS)}")
+    if not path.is_file():
+        raise DataError(f"{path}: no such file")
+    parts = list(chunks(path, words, numbers))
+    if not parts:
+        raise DataError(f"{path}: the table is empty: it has no rows")
+    table = pd.concat(parts)
+    return table.astype({name: object for name in words if name in table.columns})
 
 
 def json_lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -97,7 +122,9 @@ def _object(line: bytes, path: Path, number: int) -> dict[str, Any]:
     return row
 
 
-def _jsonl_chunks(path: Path) -> Iterator[pd.DataFrame]:
+def _jsonl_chunks(
+    path: Path, words: Sequence[str], numbers: Sequence[str]
+) -> Iterator[pd.DataFrame]:
     import pandas as pd
 
     lines = json_lines(path)
@@ -108,43 +135,51 @@ def _jsonl_chunks(path: Path) -> Iterator[pd.DataFrame]:
             if row.keys() != columns.keys():
                 name = clip(min(row.keys() ^ columns.keys()))
                 raise DataError(f"{path}: row {number}, column {name}: not the columns of row 1")
-        numbers = [number for number, _ in rows]
+        places = [number for number, _ in rows]
         cells = {name: [row[name] for _, row in rows] for name in columns}
-        table = pd.DataFrame(cells, index=numbers)
-        _require_kinds(table, path)
+        table = pd.DataFrame(cells, index=places)
+        _require_kinds(table, path, words, numbers)
         yield table
 
 
-def _require_kinds(table: pd.DataFrame, path: Path) -> None:
+def _require_kinds(
+    table: pd.DataFrame, path: Path, words: Sequence[str], numbers: Sequence[str]
+) -> None:
     """Refuse text for a number, and a list, an object or a truth value for either."""
-    for name in [name for name in table.columns if name in WORDS + NUMBERS]:
+    for name in [name for name in (*words, *numbers) if name in table.columns]:
         column = table[name]
         if column.dtype.kind in "iuf":  # a number may be a name
             continue
-        kinds = (str, int, float) if name in WORDS else (int, float)
+        kinds = (str, int, float) if name in words else (int, float)
         for row, value in column.items():
             if value is not None and (not isinstance(value, kinds) or isinstance(value, bool)):
-                what = "a name" if name in WORDS else "a number"
+                what = "a name" if name in words else "a number"
                 raise DataError(
                     f"{path}: row {row}, column {name}: {clip(repr(value))} is not {what}"
                 )
 
 
-def _parquet_chunks(path: Path) -> Iterator[pd.DataFrame]:
+def _parquet_chunks(
+    path: Path, words: Sequence[str], numbers: Sequence[str]
+) -> Iterator[pd.DataFrame]:
     import pyarrow
     import pyarrow.parquet
 
     row = 1
     try:
         schema = pyarrow.parquet.read_schema(path)
-        names = [name for name in (*WORDS, *NUMBERS) if name in schema.names]
+        names = [name for name in (*words, *numbers) if name in schema.names]
         for name in names:
-            _require_kind(path, name, schema)
-        # Millions of rows share a few names: kept as a dictionary they cost next to nothing.
-        words = [name for name in WORDS if name in names]
-        with pyarrow.parquet.ParquetFile(
-            path, read_dictionary=words, page_checksum_verification=True
-        ) as file:
+            _require_kind(path, name, schema, is_word=name in words)
+        options = {
+            # Millions of rows share a few names: kept as a dictionary they cost next to nothing.
+            "read_dictionary": [name for name in words if name in names],
+            "page_checksum_verification": True,
+            # Neither reads a row group whole, and a file may be a single one.
+            "buffer_size": 2**20,
+            "pre_buffer": False,
+        }
+        with pyarrow.parquet.ParquetFile(path, **options) as file:
             for batch in file.iter_batches(batch_size=_CHUNK, columns=names):
                 table = batch.to_pandas()
                 table.index = range(row, row + len(table))
@@ -154,7 +189,7 @@ def _parquet_chunks(path: Path) -> Iterator[pd.DataFrame]:
         raise DataError(f"{path}: not a Parquet table: {clip(str(error), 200)}") from None
 
 
-def _require_kind(path: Path, name: str, schema: Any) -> None:
+def _require_kind(path: Path, name: str, schema: Any, *, is_word: bool) -> None:
     """Refuse a column whose type is no number, or no name; a number may be a name."""
     from pyarrow import types
 
@@ -163,9 +198,9 @@ def _require_kind(path: Path, name: str, schema: Any) -> None:
     kind = schema.field(name).type
     kind = kind.value_type if types.is_dictionary(kind) else kind
     fits = [types.is_integer, types.is_floating, types.is_null]
-    if name in WORDS:
+    if is_word:
         fits += [types.is_string, types.is_large_string]
-    wanted = "names" if name in WORDS else "numbers"
+    wanted = "names" if is_word else "numbers"
     if not any(fit(kind) for fit in fits):
         raise DataError(f"{path}: column {name}: holds {clip(str(kind))}, not {wanted}")
 
@@ -187,14 +222,14 @@ class _Lines:
         return rank + np.searchsorted(self.empty - 1 - np.arange(len(self.empty)), rank)
 
 
-def _csv_chunks(path: Path) -> Iterator[pd.DataFrame]:
+def _csv_chunks(path: Path, words: Sequence[str], numbers: Sequence[str]) -> Iterator[pd.DataFrame]:
     import pyarrow
     import pyarrow.csv
 
     lines = _csv_lines(path)
-    words = pyarrow.dictionary(pyarrow.int32(), pyarrow.string())
+    name = pyarrow.dictionary(pyarrow.int32(), pyarrow.string())
     types = dict.fromkeys(lines.header, pyarrow.string())
-    types |= dict.fromkeys(WORDS, words) | dict.fromkeys(NUMBERS, pyarrow.float64())
+    types |= dict.fromkeys(words, name) | dict.fromkeys(numbers, pyarrow.float64())
     read = 1  # lines that are not empty: the header
     try:
         reader = pyarrow.csv.open_csv(

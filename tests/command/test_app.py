@@ -433,7 +433,7 @@ def test_what_is_not_at_hand_or_unknown_is_one_line(run, tmp_path, monkeypatch):
 
 def test_no_colour_in_a_pipe_and_a_closed_pipe_is_no_error(curves):
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-m", "t2lib", "data", "list"]
+    command = [sys.executable, "-m", "t2lib", "data", "list", "gemstones_json"]
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment
     ) as process:

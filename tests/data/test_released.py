@@ -20,7 +20,7 @@ import pandas as pd
 import pytest
 
 from t2lib._checks import DataError
-from t2lib.command import data as released
+from t2lib.command.app import main
 from t2lib.data import downloads, layouts, registry, suites
 from t2lib.data.registry import FetchError, NotThereError
 from t2lib.passk import pass_at_k
@@ -118,7 +118,7 @@ def test_names_groups_and_a_misspelling(shelf):
         registry.expand("point")
     with pytest.raises(ValueError, match="'runs' is a group of 2 files: use fetch_all"):
         registry.fetch("runs")
-    assert released.registry()["name"].tolist() == ["runs/a", "runs/b", "points"]
+    assert registry.registry()["name"].tolist() == ["runs/a", "runs/b", "points"]
 
 
 def test_missing_data_folder(monkeypatch, tmp_path):
@@ -646,7 +646,7 @@ def test_pythia_questions(shelf):
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
-        ({"Num. Samples Correct": 9.0}, "row 1, column n_correct: 9.0 is larger than n_samples"),
+        ({"Num. Samples Correct": 9.0}, "row 1, column n_correct: 9 is larger than n_samples"),
         ({"prompt_idx": 4, "Num. Samples": 9}, "row 1, columns suite.*question: repeats row 0"),
         ({"Model Nickname": "Pythia_71M_2B"}, "column n_params: nan is empty or not a number"),
     ],
@@ -711,7 +711,7 @@ def test_chinchilla_and_porian(shelf):
 
 def test_point_of_zero_parameters(shelf):
     shelf("porian_isoflop", "p.csv", b"train_flops,n_params,n_tokens,val_loss\n6e18,0,1e10,3\n")
-    with pytest.raises(DataError, match="porian: row 0, column n_params: 0 is not a positive"):
+    with pytest.raises(DataError, match="porian: row 2, column n_params: 0 is not a positive"):
         layouts.load_points("porian")
 
 
@@ -730,30 +730,39 @@ def test_unknown_names():
 def test_command(shelf, capsys):
     shelf("runs/a", "a.json", b"1")
     file = shelf("points", "p.csv", b"hello")
-    assert released.main(["list"]) == 0
+    assert main(["data", "list"]) == 0
     assert capsys.readouterr().out.splitlines()[1] == f"points\t5\towner/repo/{COMMIT}/p.csv"
-    assert released.main(["fetch", "points"]) == 0
+    assert main(["data", "fetch", "points"]) == 0
     assert capsys.readouterr().out == f"{file}\n"
-    assert released.main(["verify"]) == 0
+    assert main(["data", "verify"]) == 0
     assert capsys.readouterr().out == "2 files verified, 0 not at hand\n"
     file.unlink()
-    assert released.main(["verify"]) == 0
-    assert released.main(["verify", "points"]) == 1
-    assert capsys.readouterr().err == "error: 1 of 1 files are not at hand\n"
-    assert released.main(["fetch", "pints"]) == 1
+    assert main(["data", "verify"]) == 0
+    assert main(["data", "verify", "points"]) == 1
+    assert capsys.readouterr().err == "t2: error: 1 of 1 files are not at hand: points, ...\n"
+    assert main(["data", "fetch", "pints"]) == 1
     assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_the_list_has_a_line_for_each_file_or_group(capsys):
+    assert main(["data", "list"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == len(registry.registry())
+    assert any(line.endswith("/{model}/{step}/losses_{file}.json") for line in lines)
+    assert main(["data", "list", "gemstones_json/mmlu"]) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 770
 
 
 def test_command_that_fails_says_so_in_one_line(shelf, tmp_path):
     shelf("points", "p.csv", b"hello").write_bytes(b"hellp")
     run = subprocess.run(
-        [sys.executable, "-m", "t2lib.command.data", "fetch", "points"],
+        [sys.executable, "-m", "t2lib", "data", "fetch", "points"],
         capture_output=True,
         text=True,
     )
     assert run.returncode == 1
     assert run.stdout == ""
-    assert run.stderr.startswith(f"error: {tmp_path}")
+    assert run.stderr.startswith(f"t2: error: {tmp_path}")
     assert run.stderr.count("\n") == 1
 
 
