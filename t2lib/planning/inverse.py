@@ -107,7 +107,8 @@ class _Question:
         fitted: Support | pd.DataFrame | None,
     ) -> None:
         self.law, self.objective, self.target = law, objective, target
-        self.request, self.fitted = request, fitted
+        self.request = request
+        self.fitted = None if fitted is None else Support.of(fitted, objective.name)
         self.cost = cost_model(request.get("cost"))
         self.smallest, self.largest = range_of(request.get("n_range"))
         self._plans: dict[float, Allocation] = {}

@@ -95,7 +95,7 @@ class Support:
             what = f"column {lacks[0]}" if lacks else "row"
             raise ValueError(f"fitted has no {what}: must be the table that was fitted")
         columns = {name: positive(fitted[name], name) for name in ("n_params", "n_tokens")}
-        k = positive(fitted["k"], "k") if "k" in fitted else None
+        k = positive(fitted["k"], "k") if "k" in fitted and metric != "loss" else None
         shown = [name for name in _METRICS[metric] if name in fitted and fitted[name].notna().all()]
         seen = fitted[shown[0]].to_numpy(float) if shown else None
         return cls(columns["n_params"], columns["n_tokens"], k, seen, metric)
@@ -261,13 +261,14 @@ class Support:
         if not ratios:
             return "inside what was fitted"
         near_N, near_D = (float(x) for x in self.nearest_place(N, D))
-        parts = [f"{name} {ratios[name]:.3g} times" for name in ("N", "D") if name in ratios]
+        parts = [f"{name} is {ratios[name]:.3g} times" for name in ("N", "D") if name in ratios]
         words = []
         if parts:
-            words.append(f"{' and '.join(parts)} the nearest fitted ({near_N:.3g}, {near_D:.3g})")
+            place = f"N {near_N:.3g}, D {near_D:.3g}"
+            words.append(f"{' and '.join(parts)} the nearest place fitted ({place})")
         if "k" in ratios:
             end = "largest measured near by" if ratios["k"] > 1 else "smallest fitted"
-            words.append(f"k {ratios['k']:.3g} times the {end} ({k / ratios['k']:.4g})")
+            words.append(f"k is {ratios['k']:.3g} times the {end} ({k / ratios['k']:.4g})")
         return f"outside what was fitted: {', '.join(words)}"
 
     def nearest(self, N: float, D: float, k: float, law: Any = None) -> pd.DataFrame:

@@ -147,6 +147,8 @@ def simulate(law: Any, table: pd.DataFrame, rng: np.random.Generator, noise: Noi
 
 def _rising(table: pd.DataFrame) -> pd.DataFrame:
     """The table with each checkpoint's pass@k held where an error would make it fall in k."""
-    ordered = table.sort_values("k", kind="stable")
-    highest = ordered.groupby(["model", "N", "D"], sort=False)["pass_at_k"].cummax()
-    return table.assign(pass_at_k=highest.reindex(table.index))
+    order = np.argsort(table["k"].to_numpy(), kind="stable")
+    ordered = table.iloc[order].groupby(["model", "N", "D"], sort=False)["pass_at_k"]
+    highest = np.empty(len(table))
+    highest[order] = ordered.cummax()
+    return table.assign(pass_at_k=highest)

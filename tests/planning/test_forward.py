@@ -4,9 +4,9 @@ import time
 
 import numpy as np
 import pytest
-from planning.first_order import first_order_optimum, first_order_residual
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from planning.first_order import first_order_optimum, first_order_residual
 
 import t2lib as t2
 from t2lib.planning.forward import allocate, frontier, isoflop_profile
