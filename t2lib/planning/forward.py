@@ -158,14 +158,14 @@ class Allocation:
         nearest = self.nearest
         if nearest is None or self.support is None:
             return []
-        metric, lines = self.support.metric, []
-        for row in nearest.itertuples():
-            samples = f", k = {row.k:.4g} of at most {row.largest_k:.4g}"
-            seen = "" if np.isnan(row.seen) else f"{row.seen:.3g} seen, "
+        lines = []
+        for row in nearest.to_dict("records"):
+            samples = f", k = {row['k']:.4g} of at most {row['largest_k']:.4g}"
+            seen = "" if np.isnan(row["seen"]) else f"{row['seen']:.3g} seen, "
             lines.append(
-                f"near by: N = {row.N:.3g}, D = {row.D:.3g}"
+                f"near by: N = {row['N']:.3g}, D = {row['D']:.3g}"
                 f"{samples if self.support.knows_k else ''}: "
-                f"{metric} {seen}{row.law:.3g} by the law"
+                f"{self.support.metric} {seen}{row['law']:.3g} by the law"
             )
         return lines
 

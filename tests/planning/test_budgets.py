@@ -494,7 +494,7 @@ def test_a_plan_in_words():
         "1e+08 queries take",
         "epochs of 1e+10 unique tokens",
         "bound: k at its upper bound 9",
-        f"N is {plan.N / 1e7:.3g} times and D is {plan.D / 1e11:.3g} times the nearest place fitted",
+        f"N is {plan.N / 1e7:.3g} times and D is {plan.D / 1e11:.3g} times the nearest place",
         "k is 2.25 times the largest measured near by (4)",
         "near by: N = 1e+07, D = 1e+11, k = 4 of at most 4: neg_log_pass 1.8 by the law",
     ):
