@@ -138,7 +138,7 @@ class Answer:
 
     def numbers(self) -> dict[str, Any]:
         """Return all of it as numbers that JSON can hold."""
-        support, nearest = self.plan.support, self.plan.nearest
+        support = self.plan.support
         forecast = self.forecast()
         return {
             "law": type(self.fitted.law).__name__,
@@ -146,7 +146,6 @@ class Answer:
             "source": self.fitted.source,
             "plan": describe_plan(self.plan),
             "fitted": {} if support is None else {x: list(e) for x, e in support.ranges.items()},
-            "nearest": [] if nearest is None else nearest.to_dict("records"),
             "resamples": {
                 "asked": self.asked,
                 "answered": 0 if self.region is None else len(self.region.solved),

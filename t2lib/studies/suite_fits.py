@@ -26,7 +26,7 @@ from t2lib.fitting.result import Fit
 from t2lib.fitting.table import LAWS, fit, law_of, law_row
 from t2lib.laws import Chinchilla
 from t2lib.planning.forward import Allocation, allocate
-from t2lib.planning.objective import metric_of
+from t2lib.planning.objective import Objective, metric_of
 from t2lib.planning.regions import allocation_region
 from t2lib.planning.request import Request
 from t2lib.planning.support import Support
@@ -275,7 +275,7 @@ def _fit_task(
             laws[name] = {"error": str(error)}
             continue
         laws[name] = _describe(fits[name])
-        laws[name]["plan"] = _plans(fits[name].law, train, inference, support, reason)
+        laws[name]["plan"] = _plans(fits[name].law, train, inference, reason)
     if not fits:
         raise DataError(next(iter(laws.values()))["error"])
     held_out = _out_of_sample(fits, data, checkpoints, settings["cut_off"])
@@ -285,6 +285,13 @@ def _fit_task(
             smallest = spans["N"][0]
             budgets = (train, inference, smallest)
             laws[name] |= _uncertainty(found.law, data, settings, budgets, n_jobs)
+            columns = laws[name]["draws"]
+            drawn = [
+                law_of(name, dict(zip(columns, row, strict=True)))
+                for row in zip(*columns.values(), strict=True)
+            ]
+            for plan in laws[name]["plan"].values():
+                plan["forecast"] = _forecast(drawn, plan)
     del held_out["errors"]
     return {
         "kind": kind,
@@ -502,7 +509,6 @@ def _uncertainty(
     if len(region.solved) > 1:
         ends = region.intervals.loc[["N", "D", "k", "metric"], ["low", "high"]]
         found["plan_intervals"] = {str(name): row.tolist() for name, row in ends.iterrows()}
-        found["plan_intervals"]["forecast"] = list(region.forecast)
     return found | {"plan_draws": len(region.solved)}
 
 
@@ -525,17 +531,15 @@ def _request(law: Any, train: float, inference: float, smallest: float) -> Reque
     return budgets
 
 
-def _plans(
-    law: Any, train: float, inference: float, support: Support, reason: str
-) -> dict[str, Any]:
+def _plans(law: Any, train: float, inference: float, reason: str) -> dict[str, Any]:
     """Best plan of the law, with no N below the fitted ones; and the best inside the support."""
     if reason:
         return {name: {"error": reason} for name in ("free", "inside")}
-    request = _request(law, train, inference, support.ranges["N"][0])
+    request = _request(law, train, inference, law.support.ranges["N"][0])
     found: dict[str, Any] = {}
     searches: dict[str, Callable[..., Allocation]] = {
         "free": allocate,
-        "inside": partial(_inside, support),
+        "inside": _inside,
     }
     for name, search in searches.items():
         try:
@@ -545,19 +549,27 @@ def _plans(
     return found
 
 
-def _inside(support: Support, law: Any, **request: Any) -> Allocation:
+def _inside(law: Any, **request: Any) -> Allocation:
     """Best plan whose N and D lie in the hull, with no more samples than were measured near by.
 
     How many were measured depends on the plan, so the limit is lowered until plan and limit agree.
     """
-    request["n_range"] = support.sizes(request["train_flops"])
+    request["n_range"] = law.support.sizes(request["train_flops"])
     for _ in range(_LOWERED):
         plan = allocate(law, **request)
-        most = float(support.largest_k(plan.N, plan.D))
-        if isinstance(law, Chinchilla) or plan.k <= most * (1 + 1e-9):
+        if plan.extrapolation == {}:
             return plan
-        request["max_k"] = most
+        request["max_k"] = float(law.support.largest_k(plan.N, plan.D))
     raise ValueError(f"no plan with as many samples as were measured near by in {_LOWERED} trials")
+
+
+def _forecast(laws: Sequence[Any], plan: Mapping[str, Any]) -> list[float]:
+    """Central 95 % of a plan's metric under the resamples' laws; empty where there is none."""
+    if "error" in plan or len(laws) < 2:
+        return []
+    place = [plan[x] for x in ("N", "D", "k")]
+    values = [float(Objective.of(law, plan["metric_name"]).metric(*place)) for law in laws]
+    return [float(x) for x in np.quantile(values, [0.025, 0.975])]
 
 
 def describe_plan(plan: Allocation) -> dict[str, Any]:
@@ -572,5 +584,14 @@ def describe_plan(plan: Allocation) -> dict[str, Any]:
         "cost": plan.cost,
         "at_bounds": list(plan.at_bounds),
         "extrapolation": plan.extrapolation,
-        "in_words": plan.summary(),
+        "where": "" if plan.support is None else plan.support.in_words(plan.N, plan.D, plan.k),
+        "nearest": [] if plan.nearest is None else _records(plan.nearest),
     }
+
+
+def _records(table: pd.DataFrame) -> list[dict[str, float | None]]:
+    """Rows as JSON can hold them: what is not a number is None."""
+    return [
+        {str(name): None if math.isnan(value) else float(value) for name, value in row.items()}
+        for row in table.to_dict("records")
+    ]
