@@ -46,7 +46,7 @@ def log_size(law: Any) -> float:
     """log10 of the N that a T2 law advises at 1e21 and 2e10 FLOPs."""
     budgets = {"train_flops": TRAIN, "inference_flops": INFERENCE}
     if isinstance(law, t2.AdditiveLaw):
-        return float(np.log10(t2.first_order_optimum(law, **budgets)))
+        return float(np.log10(t2.allocate(law, **budgets).N))
     return float(np.log10(t2.allocate(law, **budgets).N))
 
 

@@ -28,11 +28,11 @@ from .fitting.beta import fit_beta_consistent as fit_beta_consistent
 from .fitting.beta import fit_beta_consistent_counts as fit_beta_consistent_counts
 from .fitting.beta import fit_beta_regression as fit_beta_regression
 from .fitting.beta import fit_beta_regression_counts as fit_beta_regression_counts
-from .fitting.powers import Fit as Fit
 from .fitting.powers import fit_additive as fit_additive
 from .fitting.powers import fit_at_each_k as fit_at_each_k
 from .fitting.powers import fit_chinchilla as fit_chinchilla
 from .fitting.powers import fit_interaction as fit_interaction
+from .fitting.result import Fit as Fit
 from .fitting.table import LAWS as LAWS
 from .fitting.table import LawRow as LawRow
 from .fitting.table import fit as fit
@@ -61,7 +61,6 @@ from .planning.costs import CostModel as CostModel
 from .planning.costs import Hardware as Hardware
 from .planning.costs import PricedCost as PricedCost
 from .planning.data_wall import DataWall as DataWall
-from .planning.first_order import first_order_optimum as first_order_optimum
 from .planning.forward import Allocation as Allocation
 from .planning.forward import allocate as allocate
 from .planning.forward import frontier as frontier

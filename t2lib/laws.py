@@ -6,10 +6,11 @@ nats. Every method broadcasts over its arguments. A law knows nothing of data or
 
 from __future__ import annotations
 
+import copy
 import math
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, fields
-from typing import Any, ClassVar, Protocol, runtime_checkable
+from dataclasses import dataclass, field, fields
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +18,11 @@ from scipy import special
 
 from t2lib import passk
 from t2lib._checks import FloatArray, at_least_one, positive, require
+
+if TYPE_CHECKING:
+    from typing import Self
+
+    from t2lib.planning.support import Support
 
 
 @runtime_checkable
@@ -31,7 +37,24 @@ class Law(Protocol):
 
 
 @dataclass(frozen=True)
-class Chinchilla:
+class _Fitted:
+    """What a law carries beside its parameters: the checkpoints that it was fitted to.
+
+    Laws with equal parameters are equal, whatever they were fitted to. A law that is built by
+    hand, or with :func:`dataclasses.replace`, was fitted to nothing: its ``support`` is None.
+    """
+
+    support: Support | None = field(default=None, init=False, repr=False, compare=False)
+
+    def fitted_on(self, support: Support | None) -> Self:
+        """Return the same law with what it was fitted to."""
+        law = copy.copy(self)
+        object.__setattr__(law, "support", support)
+        return law
+
+
+@dataclass(frozen=True)
+class Chinchilla(_Fitted):
     """Loss of a model with N parameters after D tokens: ``L = E + A N^-alpha + B D^-beta``.
 
     Parameters
@@ -128,7 +151,7 @@ class Chinchilla:
 
 
 @dataclass(frozen=True)
-class AdditiveLaw:
+class AdditiveLaw(_Fitted):
     """T2's approach 1, the k-augmented loss law.
 
     ``-log pass@k = E + A N^-alpha + B D^-beta + G k^-gamma``: the mean over questions of the
@@ -173,7 +196,8 @@ class AdditiveLaw:
         return Chinchilla(self.E + self.G, self.A, self.B, self.alpha, self.beta)
 
 
-class _BetaLaw(ABC):
+@dataclass(frozen=True)
+class _BetaLaw(_Fitted, ABC):
     """What the two laws share that give each checkpoint a Beta distribution of difficulty."""
 
     chinchilla: Chinchilla
@@ -291,7 +315,7 @@ class BetaConsistentLaw(_BetaLaw):
 
 
 @dataclass(frozen=True)
-class InteractionLaw:
+class InteractionLaw(_Fitted):
     """Krajewski et al.'s law of repeated sampling, in which compute and k interact.
 
     ``log(-log Q) = log_A + alpha log C + beta log k + delta log C log k`` with C = 6 N D and Q
@@ -330,7 +354,7 @@ class InteractionLaw:
 
 
 @dataclass(frozen=True)
-class LawsAtEachK:
+class LawsAtEachK(_Fitted):
     """Schaeffer et al.'s laws: one saturating power law for each number of samples apart.
 
     ``-log Q = E(k) + A(k) N^-alpha(k) + B(k) D^-beta(k)``, or with the compute C = 6 N D in the
@@ -378,11 +402,13 @@ class LawsAtEachK:
 
 
 def _check_parameters(law: object, signed: bool = False) -> None:
-    for field in fields(law):  # type: ignore[arg-type]
-        value = getattr(law, field.name)
+    for parameter in fields(law):  # type: ignore[arg-type]
+        if not parameter.init:
+            continue
+        value = getattr(law, parameter.name)
         if not math.isfinite(value) or (value < 0 and not signed):
             rule = "finite" if signed else "finite and not negative"
-            raise ValueError(f"{field.name} is {value:g}: must be {rule}")
+            raise ValueError(f"{parameter.name} is {value:g}: must be {rule}")
 
 
 def _sizes(N: npt.ArrayLike, D: npt.ArrayLike) -> tuple[FloatArray, FloatArray]:

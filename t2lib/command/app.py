@@ -264,6 +264,10 @@ def _tell_results(suite_fit: SuiteFit, written: list[str]) -> None:
     for task, reason in suite_fit.numbers["not_fitted"].items():
         _say(f"not fitted: {task}: {reason}")
     for task in suite_fit.tasks:
+        for warning in suite_fit.task(task)["warnings"]:
+            _say(f"{task}: {warning}")
+        if reason := suite_fit.task(task)["no_plan"]:
+            _say(f"{task}: {reason}")
         for name, law in suite_fit.task(task)["laws"].items():
             if "error" in law:
                 _say(f"not fitted: {task}, {name}: {law['error']}")

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
+
+import numpy as np
 
 from t2lib._checks import DataError, require_one_of
 from t2lib.data.curves import load_curves
 from t2lib.data.registry import data_folder, read_json
-from t2lib.fitting.table import law_of
+from t2lib.fitting.table import fit, law_of
 from t2lib.planning.forward import Allocation, allocate
 from t2lib.planning.inverse import cheapest
-from t2lib.studies.suite_fits import LARGEST_K, SuiteFit, describe_plan, fit_law, law_range
+from t2lib.planning.regions import AllocationRegion, allocation_region
+from t2lib.planning.request import Request
+from t2lib.planning.support import Support
+from t2lib.studies.suite_fits import LARGEST_K, SuiteFit, describe_plan
 
 # The law that the embedded suites answer with, and the laws that they can be asked for.
 _EMBEDDED_LAWS = {
@@ -28,10 +34,9 @@ class FittedLaw:
     Attributes
     ----------
     law : law
+        With its support.
     task, source : str
         Task that it was fitted to, and where the fit comes from, in words.
-    fitted : dict
-        Ranges of N, D, D/N and k that it was fitted over.
     draws : tuple of laws
         The laws of the bootstrap's resamples; empty where there was none.
     """
@@ -39,7 +44,6 @@ class FittedLaw:
     law: Any
     task: str
     source: str
-    fitted: dict[str, tuple[float, float]]
     draws: tuple[Any, ...] = ()
 
 
@@ -63,10 +67,10 @@ def from_file(path: str | Path, task: str | None = None, law: str | None = None)
     suite = SuiteFit.read(path)
     task = _one_task(task, suite.tasks, str(path))
     name = law or suite.best_law(task)
-    spans = {quantity: (low, high) for quantity, (low, high) in suite.task(task)["range"].items()}
-    return FittedLaw(
-        suite.law(task, name), task, f"fitted in {path}", spans, tuple(suite.law_draws(task, name))
-    )
+    found = suite.law(task, name)
+    if reason := suite.task(task)["no_plan"]:
+        raise DataError(f"{path}: {task}: {reason}")
+    return FittedLaw(found, task, f"fitted in {path}", tuple(suite.law_draws(task, name)))
 
 
 def from_suite(suite: str, task: str | None = None, law: str | None = None) -> FittedLaw:
@@ -90,15 +94,15 @@ def from_suite(suite: str, task: str | None = None, law: str | None = None) -> F
     task = _one_task(task, sorted(curves["task"].unique()), suite)
     name = law or _EMBEDDED_LAWS[suite][0]
     require_one_of(name, _EMBEDDED_LAWS[suite], f"law of {suite}")
-    rows = curves[(curves["task"] == task) & (curves["k"] <= LARGEST_K)]
+    rows = curves[curves["task"] == task]
     if suite == "pythia" and name != "InteractionLaw":
-        # Its questions are not embedded; chapter 07 records the laws fitted to them.
+        # Its questions are not embedded; a chapter records the laws fitted to all their samples.
         record = read_json(data_folder() / "recorded" / f"ch07_pythia_{task}.json")
         kind = {"BetaConsistentLaw": "consistent", "BetaRegressionLaw": "regression"}[name]
-        fitted, source = law_of(name, record["values"]["all"][kind]), "recorded by chapter 07"
-    else:
-        fitted, source = fit_law(name, {"curves": rows}).law, "fitted just now"
-    return FittedLaw(fitted, task, f"{source}, embedded suite {suite}", law_range(rows))
+        found = law_of(name, record["values"]["all"][kind]).fitted_on(Support.of(rows))
+        return FittedLaw(found, task, f"recorded by the book, embedded suite {suite}")
+    found = fit(name, rows[rows["k"] <= LARGEST_K]).law
+    return FittedLaw(found, task, f"fitted just now, embedded suite {suite}")
 
 
 def _one_task(task: str | None, there: list[str], where: str) -> str:
@@ -111,31 +115,41 @@ def _one_task(task: str | None, there: list[str], where: str) -> str:
 
 @dataclass(frozen=True)
 class Answer:
-    """A plan, the law that gave it, and what the law's resamples say instead."""
+    """A plan, the law that gave it, and what the law's resamples say."""
 
     plan: Allocation
     fitted: FittedLaw
-    others: tuple[Allocation, ...]
+    region: AllocationRegion | None
     asked: int
 
     def spread(self) -> dict[str, tuple[float, float]]:
         """Smallest and largest N, D, k and metric among the resamples' plans."""
-        if not self.others:
+        if self.region is None:
             return {}
-        values = {x: [getattr(o, x) for o in self.others] for x in ("N", "D", "k", "metric")}
-        return {name: (min(found), max(found)) for name, found in values.items()}
+        plans = self.region.solved[["N", "D", "k", "metric"]]
+        return {str(name): (float(x.min()), float(x.max())) for name, x in plans.items()}
+
+    def forecast(self) -> tuple[float, float] | None:
+        """Smallest and largest metric of the plan itself under the resamples' laws."""
+        if self.region is None:
+            return None
+        seen = self.region.solved["point_metric"]
+        return float(seen.min()), float(seen.max())
 
     def numbers(self) -> dict[str, Any]:
         """Return all of it as numbers that JSON can hold."""
+        support = self.plan.support
+        forecast = self.forecast()
         return {
             "law": type(self.fitted.law).__name__,
             "task": self.fitted.task,
             "source": self.fitted.source,
             "plan": describe_plan(self.plan),
-            "fitted": {name: list(ends) for name, ends in self.fitted.fitted.items()},
+            "fitted": {} if support is None else {x: list(e) for x, e in support.ranges.items()},
             "resamples": {
                 "asked": self.asked,
-                "answered": len(self.others),
+                "answered": 0 if self.region is None else len(self.region.solved),
+                "forecast": None if forecast is None else list(forecast),
                 "spread": {name: list(ends) for name, ends in self.spread().items()},
             },
         }
@@ -144,9 +158,16 @@ class Answer:
         """Return the answer in words, a line a thing."""
         name = type(self.fitted.law).__name__
         lines = [f"{name} of {self.fitted.task}, {self.fitted.source}", self.plan.summary()]
-        if self.asked:
-            lines.append(f"over {len(self.others)} of {self.asked} resamples of the models:")
+        if self.region is not None and (forecast := self.forecast()):
+            low, high = forecast
+            lines += [
+                f"over {len(self.region.solved)} of {self.asked} resamples of the models:",
+                f"  {self.plan.metric_name} of this plan from {low:.4g} to {high:.4g}",
+                "  their own best plans:",
+            ]
             lines += [f"  {x} from {a:.4g} to {b:.4g}" for x, (a, b) in self.spread().items()]
+        elif self.asked:
+            lines.append(f"over 0 of {self.asked} resamples of the models: none has a plan")
         elif self.fitted.draws:
             lines.append("no resamples asked: how sure this is, --draws 10 tells")
         else:
@@ -155,7 +176,11 @@ class Answer:
 
 
 def answer(
-    fitted: FittedLaw, *, target: float | None = None, draws: int | None = None, **request: Any
+    fitted: FittedLaw,
+    *,
+    target: float | None = None,
+    draws: int | None = None,
+    **request: Unpack[Request],
 ) -> Answer:
     """Find the best plan for a budget, or the cheapest that reaches a target.
 
@@ -168,7 +193,8 @@ def answer(
         At most so many of the law's resamples are asked too; by default 10 for a budget, and none
         for a target, whose search takes many times as long.
     **request
-        Budgets and limits as :func:`~t2lib.allocate` takes them.
+        Budgets and limits as :func:`~t2lib.allocate` takes them. Without a smallest N, it is the
+        smallest fitted.
 
     Raises
     ------
@@ -177,16 +203,18 @@ def answer(
     """
     if draws is None:
         draws = 10 if target is None else 0
-    if target is not None:
-        if request.pop("total_flops", None) is not None:
-            raise ValueError("give either a target or total_flops")
-        request["target"] = target
-    search = cheapest if target is not None else allocate
-    plan = search(fitted.law, fitted=fitted.fitted, **request)
-    others, asked = [], fitted.draws[:draws]
-    for law in asked:
-        try:
-            others.append(search(law, **request))
-        except ValueError:  # this resample's law cannot meet the request: counted, not hidden
-            continue
-    return Answer(plan, fitted, tuple(others), len(asked))
+    if target is not None and request.get("total_flops") is not None:
+        raise ValueError("give either a target or total_flops")
+    law, support = fitted.law, fitted.law.support
+    smallest, largest = request.get("n_range") or (None, None)
+    if smallest is None and support is not None:
+        smallest = min(support.ranges["N"][0], np.inf if largest is None else largest)
+    request["n_range"] = smallest, largest
+    search = allocate if target is None else partial(cheapest, target=target)
+    plan = search(law, **request)
+    asked = fitted.draws[:draws]
+    try:
+        region = allocation_region(law, asked, target=target, **request) if asked else None
+    except ValueError:  # no resample's law can meet the request: counted, not hidden
+        region = None
+    return Answer(plan, fitted, region, len(asked))

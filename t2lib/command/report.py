@@ -80,10 +80,15 @@ def _in_short(suite: SuiteFit, rows: pd.DataFrame) -> Iterator[str]:
     yield _text(
         "One row a task. <em>Best law</em> is the law with the smallest error on the checkpoints "
         "that were held out. The plan is that law's advice for the default budgets, or those that "
-        "were asked for, with <i>N</i> and <i>D</i> kept inside what was trained. <em>Without "
-        "that limit</em> says where the law would go, and how far beyond what was trained."
+        "were asked for, with <i>N</i> and <i>D</i> kept in the convex hull of the checkpoints "
+        "(in logarithms) and <i>k</i> where the checkpoints near by were measured. <em>Without "
+        "that limit</em> says where the law would go, and how far beyond that."
     )
     yield table(tables.in_short(suite))
+    for doubt in tables.doubts(suite):
+        yield _text(f"<strong>To be doubted.</strong> {html.escape(doubt)}")
+    for sentence in tables.sentences(suite):
+        yield _text(html.escape(sentence))
     yield table(tables.budgets(suite), caption="Budgets of these plans")
     yield _text(
         "A plan is as good as its law. Before following one, look at three things below: the "
@@ -207,17 +212,20 @@ def _plan(suite: SuiteFit, rows: pd.DataFrame) -> Iterator[str]:
         "Two budgets: training FLOPs 6<i>ND</i>, and FLOPs 2<i>Nk</i> for each token of the "
         "answer. A smaller model may draw more samples. The table has two plans of each law: "
         "<em>free</em>, wherever the law leads, with its 95 % interval, and <em>inside</em>, the "
-        "best with <i>N</i> and <i>D</i> that were trained. Where the two differ much, the law is "
-        "asked about models that nobody has seen."
+        "best in the hull of the checkpoints with no more samples than were measured near by. "
+        "Where the two differ much, the law is asked about models that nobody has seen. What is "
+        "predicted has the 95 % interval of the resampled laws."
     )
     for task in suite.tasks:
         yield table(tables.plans(suite, task), caption=task)
+        if len(near := tables.nearest(suite, task)):
+            yield table(near, caption=f"Checkpoints around the best law's inside plan of {task}")
     for tasks in figures.groups(suite):
         yield picture(
             figures.plans(suite, tasks),
             "What the best law of each task predicts at every model size that spends the budgets. "
             "Thin lines, the law of each resample; dot, the best of them. Shaded, sizes whose N "
-            "and D were both trained.",
+            "and D lie in the hull of the checkpoints.",
             "For each task the predicted metric against model size at fixed budgets, with a line "
             "for each resample, a dot at the best size and a shaded trained range.",
         )

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from t2lib._belonging import first_contradiction
 from t2lib._checks import DataError
 from t2lib.data.tables import read
 
@@ -60,9 +61,10 @@ def validate(table: pd.DataFrame, schema_name: str, source: str = "table") -> pd
     Raises
     ------
     DataError
-        At the first fault. The row it names is the table's own index label (its position where
-        labels repeat); :func:`read_table` labels rows by line number, so that it is the line a
-        user sees in an editor.
+        At the first fault; in a curve table also where rows contradict each other: pass@k that
+        falls in k, a mean NLL below -log of the pass rate. The row it names is the table's own
+        index label (its position where labels repeat); :func:`read_table` labels rows by line
+        number, so that it is the line a user sees in an editor.
 
     Examples
     --------
@@ -88,6 +90,8 @@ def validate(table: pd.DataFrame, schema_name: str, source: str = "table") -> pd
         message = _first_fault(error.failure_cases, table, schema)
         raise DataError(f"{source}: {message}") from None
     _require_unique(checked, schema_name, source)
+    if schema_name == "curves":
+        _require_no_contradiction(checked, source)
     counts = [name for name in WHOLE if name in schema.columns and name in checked.columns]
     return checked.astype(dict.fromkeys(counts, "int64"))
 
@@ -141,6 +145,17 @@ def _require_unique(table: pd.DataFrame, schema_name: str, source: str) -> None:
     first = table.index[int(np.flatnonzero(same.all(axis=1).to_numpy())[0])]
     names = ", ".join(key)
     raise DataError(f"{source}: row {table.index[row]}, columns {names}: repeats row {first}")
+
+
+def _require_no_contradiction(curves: pd.DataFrame, source: str) -> None:
+    checkpoint = np.asarray(curves.groupby(CHECKPOINT, sort=False).ngroup(), dtype=np.int64)
+    columns = (curves[name].to_numpy(float) for name in ("pass_at_k", "k", "mean_nll"))
+    pass_at_k, k, loss = columns
+    if found := first_contradiction(pass_at_k, k, checkpoint, loss):
+        row, name, words = found
+        column = {"loss": "mean_nll"}.get(name, name)
+        value = curves[column].iloc[row]
+        raise DataError(f"{source}: row {curves.index[row]}, column {column}: {value:g} {words}")
 
 
 def _first_fault(failures: pd.DataFrame, table: pd.DataFrame, schema: Any) -> str:

@@ -17,7 +17,6 @@ import pandas as pd
 from t2lib._checks import FloatArray, at_least_one
 from t2lib.fitting.huber import fit_huber_logs
 from t2lib.fitting.powers import (
-    Fit,
     _columns,
     _enough_rows,
     _power_bounds,
@@ -26,6 +25,7 @@ from t2lib.fitting.powers import (
     fit_chinchilla,
 )
 from t2lib.fitting.projection import fit_power_sums
+from t2lib.fitting.result import Fit
 
 # Parameters and what is at a bound, or why the fit is impossible.
 Refit = tuple[dict[str, float], tuple[str, ...]] | ValueError

@@ -16,10 +16,13 @@ import numpy.typing as npt
 from scipy import optimize, special
 
 from t2lib import passk
+from t2lib._belonging import first_contradiction
 from t2lib._checks import FloatArray, at_least_one, require, whole
-from t2lib.fitting.powers import Fit, _columns, _flat, _power_bounds, fit_chinchilla
+from t2lib.fitting.powers import _columns, _flat, _power_bounds, fit_chinchilla
 from t2lib.fitting.projection import EXPONENT_RANGE
+from t2lib.fitting.result import Fit
 from t2lib.laws import BetaConsistentLaw, BetaRegressionLaw, Chinchilla
+from t2lib.planning.support import Support
 
 # Beta parameters at each loss, and their derivatives: (a, b, d(a, b)/d parameters, d(a, b)/dL).
 Shape = tuple[FloatArray, FloatArray, FloatArray, FloatArray]
@@ -32,6 +35,8 @@ _LINK_BOUNDS = [(-30.0, 30.0), (-10.0, 10.0)]
 # Rows used to choose starting points; the search itself sees them all.
 _PILOT_ROWS = 400
 _STARTS = 3
+# An nll of 0 is p = 1, of which the Beta's density is 0 or infinite: p is the next number below.
+_LEAST_NLL = 2.0**-53
 
 
 # --------------------------------------------------------------------------- one checkpoint
@@ -48,7 +53,8 @@ def fit_beta(
     Parameters
     ----------
     nll : array_like, shape (questions,), optional
-        Negative log-likelihoods of the right answers in nats: p = exp(-nll) is known.
+        Negative log-likelihoods of the right answers in nats: p = exp(-nll) is known. 0 stands
+        for the largest p below 1.
     n, c : array_like, shape (questions,), optional
         Samples and right samples of each question: p is not known, c is Beta-binomial. No
         question is dropped for c = 0. Give either ``nll`` or both of these.
@@ -73,7 +79,8 @@ def fit_beta(
     if (nll is None) == (n is None) or (n is None) != (c is None):
         raise ValueError("give either nll, or both n and c")
     if nll is not None:
-        losses = _columns({"nll": nll}, n_parameters=2, vary=())["nll"]
+        losses = _columns({"nll": nll}, n_parameters=2, vary=(), allow_zero=("nll",))["nll"]
+        losses = np.maximum(losses, _LEAST_NLL)
         if np.ptp(losses) == 0:
             raise ValueError("nll is the same for every question: the Beta has no width")
         log_p, log_q = -losses.mean(), passk._log1mexp(-losses).mean()
@@ -287,8 +294,10 @@ def fit_beta_regression(
     Raises
     ------
     ValueError
-        Where a value is not valid, there are fewer rows than parameters, N, D or k takes a
-        single value, or every pass@k is 0 or every one is 1.
+        Where a value is not valid, rows contradict each other (a checkpoint's pass@k falls in k,
+        or its loss is below -log of a pass rate, which Jensen's inequality forbids), there are
+        fewer rows than parameters, N, D or k takes a single value, or every pass@k is 0 or every
+        one is 1.
 
     References
     ----------
@@ -409,6 +418,9 @@ def _two_stage_input(
         if np.all(value == Q):
             raise ValueError(f"pass_at_k is {value} in every row: there is nothing to fit")
     checkpoints = _Checkpoints(x)
+    if found := first_contradiction(Q, x["k"], checkpoints.rows, x["loss"]):
+        row, name, words = found
+        raise ValueError(f"{name}[{row}] is {x[name][row]:g}: it {words}")
     if chinchilla is not None:
         return x, checkpoints, chinchilla, ()
     _enough_checkpoints(checkpoints.N)
@@ -597,6 +609,7 @@ def _beta_fit(
         at_bounds=at_bounds,
         n_rows=len(x["k"]),
         evaluations=evaluations,
+        fitted=Support(x["N"], x["D"], x["k"], x["pass_at_k"], loss=x["loss"]),
     )
 
 
@@ -839,5 +852,6 @@ def _count_fit(
         residuals=x["c"] / x["n"] - law.pass_at_k(x["N"], x["D"], 1),
         at_bounds=at_bounds,
         n_rows=len(x["n"]),
+        fitted=Support(x["N"], x["D"], x["n"], right=x["c"]),
         evaluations=evaluations,
     )

@@ -7,10 +7,9 @@ A parameter at a bound, a flat direction or a runaway exponent is named in ``Fit
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from itertools import combinations
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -19,138 +18,17 @@ from scipy import optimize, special
 from t2lib._checks import FloatArray, at_least_one, require
 from t2lib.fitting.huber import fit_huber_logs
 from t2lib.fitting.projection import EXPONENT_RANGE, PowerSum, fit_power_sum
+from t2lib.fitting.result import Fit, Residuals
 from t2lib.laws import (
     AdditiveLaw,
     Chinchilla,
     InteractionLaw,
     LawsAtEachK,
 )
+from t2lib.planning.support import Support
 
-if TYPE_CHECKING:
-    import lmfit
-
-Residuals = Callable[[dict[str, float]], FloatArray]
 # Each power term's coefficient, with its exponent and the size that is raised to it.
 Terms = dict[str, tuple[str, FloatArray]]
-
-
-@dataclass(frozen=True)
-class Fit:
-    """A fitted law with what is needed to judge it.
-
-    Attributes
-    ----------
-    law : Chinchilla, AdditiveLaw, BetaRegressionLaw, BetaConsistentLaw, ...
-        The law at its best parameters.
-    params : dict of str to float
-        Name and value of every fitted parameter.
-    objective : float
-        What was minimised, at the minimum: a weighted sum of squared residuals, a sum of Huber
-        losses, or a negative log-likelihood in nats (see the fitting function).
-    residuals : ndarray
-        Observed minus predicted, one for each row, in the units of the data; for counts, the
-        question's share of right answers minus the law's pass@1.
-    at_bounds : tuple of str
-        Parameters at a bound, and those that the data cannot tell because of it. Empty: none.
-    n_rows : int
-        Rows fitted.
-    evaluations : int
-        Evaluations of the model that the search cost; 0 where it was not counted.
-    restarts : ndarray or None
-        Objective that each random start arrived at, where the method has random starts.
-    """
-
-    law: Any
-    params: dict[str, float]
-    objective: float
-    residuals: FloatArray
-    at_bounds: tuple[str, ...]
-    n_rows: int
-    evaluations: int = 0
-    restarts: FloatArray | None = None
-    _scaled_residuals: Residuals | None = field(default=None, repr=False, compare=False)
-
-    def lmfit(self) -> tuple[lmfit.Minimizer, lmfit.minimizer.MinimizerResult]:
-        """Hand the fit to lmfit, started at the optimum; parameters at a bound are held.
-
-        The curvature takes every row for independent news and the loss for a square. Where the k
-        of a checkpoint share its error, and for Huber losses, its intervals are too narrow: use
-        :func:`~t2lib.bootstrap` there.
-
-        Returns
-        -------
-        minimizer, result
-            For ``lmfit.conf_interval(minimizer, result)``, ``result.params[name].stderr``,
-            ``result.params[name].correl``.
-
-        Raises
-        ------
-        ValueError
-            Where the fit is not one least-squares problem (two stages, or a likelihood), or the
-            data cannot tell any parameter.
-        """
-        import lmfit
-
-        if self._scaled_residuals is None:
-            raise ValueError("not one least-squares problem: use a bootstrap for its errors")
-        parameters = lmfit.Parameters()
-        for name, value in self.params.items():
-            held = any(name == bound.split(" ")[0] for bound in self.at_bounds)
-            parameters.add(name, value=value, vary=not held)
-        if not any(parameter.vary for parameter in parameters.values()):
-            raise ValueError(f"no parameter is free: {'; '.join(self.at_bounds)}")
-        scaled = self._scaled_residuals
-        minimizer = lmfit.Minimizer(
-            lambda p: scaled({name: float(p[name].value) for name in self.params}), parameters
-        )
-        # The optimum is known: lmfit is asked for the curvature around it, not for a search.
-        return minimizer, minimizer.leastsq(xtol=1e-15, ftol=1e-15)
-
-    def standard_errors(self) -> dict[str, float]:
-        """Standard errors from the curvature (lmfit); NaN where held at a bound."""
-        _, result = self.lmfit()
-        # lmfit gives a held parameter the error 0, and None where the curvature is singular.
-        known = {n: p.stderr for n, p in result.params.items() if p.vary and p.stderr is not None}
-        return {name: float(known.get(name, np.nan)) for name in self.params}
-
-    def conf_interval(self, level: float = 0.95) -> dict[str, tuple[float, float]]:
-        """Profile intervals by ``lmfit.conf_interval``: an F test on the residual sum of squares.
-
-        Parameters
-        ----------
-        level : float
-            Coverage, between 0 and 1.
-
-        Returns
-        -------
-        dict
-            Name to (low, high); infinite where the profile never leaves the region. Parameters
-            held at a bound are left out.
-        """
-        import lmfit
-
-        minimizer, result = self.lmfit()
-        table = lmfit.conf_interval(minimizer, result, sigmas=[level], maxiter=500)
-        return {name: (rows[0][1], rows[-1][1]) for name, rows in table.items()}
-
-    def report(self) -> str:
-        """lmfit's printable report: values, standard errors, correlations."""
-        import lmfit
-
-        return lmfit.fit_report(self.lmfit()[1])
-
-    def summary(self) -> str:
-        """One parameter a line, then the objective, the scatter, and what is at a bound."""
-        lines = [f"{type(self.law).__name__}: {self.n_rows} rows, objective {self.objective:.8g}"]
-        for name, value in self.params.items():
-            marks = [bound for bound in self.at_bounds if bound.split(" ")[0] == name]
-            lines.append(f"  {name:<8} {value:.6g}" + (f"   ! {'; '.join(marks)}" if marks else ""))
-        rms = float(np.sqrt(np.mean(self.residuals**2)))
-        lines.append(f"  residuals: root mean square {rms:.4g}, largest {self._largest():.4g}")
-        return "\n".join(lines)
-
-    def _largest(self) -> float:
-        return float(np.abs(self.residuals).max())
 
 
 # ------------------------------------------------------------------------------- Chinchilla
@@ -241,6 +119,7 @@ def fit_chinchilla(
             params, {"A": ("alpha", x["N"]), "B": ("beta", x["D"])}, x["weights"]
         ),
         n_rows=len(x["loss"]),
+        fitted=Support(x["N"], x["D"], seen=x["loss"], metric="loss"),
         evaluations=found.evaluations,
         _scaled_residuals=scaled,
     )
@@ -329,6 +208,7 @@ def fit_additive(
         residuals=y - law.neg_log_pass(x["N"], x["D"], x["k"]),
         at_bounds=_power_bounds(params, terms, x["weights"]),
         n_rows=len(y),
+        fitted=Support(x["N"], x["D"], x["k"], y, "neg_log_pass"),
         evaluations=found.evaluations,
         restarts=arrived,
         _scaled_residuals=lambda p: root * (_power_sum(p, x) - y),
@@ -429,6 +309,7 @@ def fit_interaction(
         residuals=Q - law.pass_at_k(x["N"], x["D"], x["k"]),
         at_bounds=_flat(centred, names),
         n_rows=len(Q),
+        fitted=Support(x["N"], x["D"], x["k"], Q),
         evaluations=1,
         _scaled_residuals=lambda p: design @ np.array([p[name] for name in names]) - target,
     )
@@ -511,6 +392,7 @@ def fit_at_each_k(
         residuals=Q - law.pass_at_k(x["N"], x["D"], x["k"]),
         at_bounds=tuple(bounds),
         n_rows=len(Q),
+        fitted=Support(x["N"], x["D"], x["k"], Q),
     )
 
 

@@ -22,12 +22,12 @@ from t2lib.fitting.beta import (
     fit_beta_regression_counts,
 )
 from t2lib.fitting.powers import (
-    Fit,
     fit_additive,
     fit_at_each_k,
     fit_chinchilla,
     fit_interaction,
 )
+from t2lib.fitting.result import Fit
 from t2lib.laws import (
     AdditiveLaw,
     BetaConsistentLaw,

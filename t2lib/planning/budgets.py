@@ -1,10 +1,10 @@
 """Budgets, and the best (N, D, k) under each: the searches behind :mod:`t2lib.planning.forward`.
 
-Two kinds. :class:`Apart`: one budget for training, one for a query. :class:`Total`: one budget for
-training and all queries together. Each object holds many budgets, one a row.
+Two kinds. :class:`Apart`: one budget for training, one for a query. :class:`Lifetime`: one budget
+for training and all queries together. Each object holds many budgets, one a row.
 
 With k fixed only N is free: a search along a line. With k free, apart budgets still leave a line,
-because k is what the query budget pays for. A total budget leaves a surface: N, and the share of
+because k is what the query budget pays for. A lifetime budget leaves a surface: N, and the share of
 the budget that training gets.
 """
 
@@ -14,13 +14,14 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from scipy import special
 
 from t2lib._checks import FloatArray, IntArray
 from t2lib.planning import search
+from t2lib.planning.costs import Cost
 from t2lib.planning.objective import Objective
 
 Flops = Callable[[FloatArray], FloatArray]
@@ -57,7 +58,7 @@ class Budget(ABC):
     Attributes
     ----------
     objective : Objective
-    cost : object with ``train_flops``, ``tokens`` and ``query_flops``, as a CostModel has them
+    cost : Cost
     smallest, largest : ndarray, one a row
         Range of N allowed, whatever it costs.
     max_k : float
@@ -65,7 +66,7 @@ class Budget(ABC):
     """
 
     objective: Objective
-    cost: Any
+    cost: Cost
     smallest: FloatArray
     largest: FloatArray
     max_k: float
@@ -196,7 +197,7 @@ class Apart(Budget):
 
 
 @dataclass(frozen=True)
-class Total(Budget):
+class Lifetime(Budget):
     """One budget for training and Q queries: ``train_flops(N, D) + Q query_flops(N, k)``.
 
     A plan with free k is told by x = log N and y, how far the log odds of training's share lie

@@ -36,7 +36,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -48,6 +48,19 @@ Phase = Literal["training", "prefill", "decode"]
 PHASES = ("training", "prefill", "decode")
 # How far N may lie from the parameters of a fixed architecture: published sizes are rounded.
 _ROUNDED = 0.05
+
+
+class Cost(Protocol):
+    """What a search over plans needs to know of costs; all three grow with N and take arrays."""
+
+    def train_flops(self, N: npt.ArrayLike, D: npt.ArrayLike) -> FloatArray:
+        """FLOPs (or money) of training N parameters on D tokens."""
+
+    def tokens(self, N: npt.ArrayLike, train_flops: npt.ArrayLike) -> FloatArray:
+        """Training tokens that a budget buys at N parameters, the inverse of it in D."""
+
+    def query_flops(self, N: npt.ArrayLike, k: npt.ArrayLike) -> FloatArray:
+        """FLOPs (or money) of one query with k samples, linear in k."""
 
 
 @dataclass(frozen=True)

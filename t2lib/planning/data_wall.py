@@ -7,13 +7,12 @@ less than the first ones. Both decay exponentially (Muennighoff et al. 2023).
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from t2lib._checks import FloatArray, positive
-from t2lib.laws import Chinchilla
+from t2lib.laws import Chinchilla, Law
 
 
 @dataclass(frozen=True)
@@ -71,7 +70,7 @@ class DataWall:
         if self.suited_params is not None and not self.suited_params > 0:
             raise ValueError(f"suited_params is {self.suited_params:g}: must be positive")
 
-    def suited_to(self, law: Any) -> DataWall:
+    def suited_to(self, law: Law) -> DataWall:
         """Return the wall with ``suited_params`` filled in from a law, where it has none yet.
 
         Parameters
@@ -127,7 +126,7 @@ def _worth(amount: FloatArray, stock: float, decay: float) -> FloatArray:
     return np.minimum(amount, stock) + beyond
 
 
-def _chinchilla_part(law: Any) -> Chinchilla:
+def _chinchilla_part(law: Law) -> Chinchilla:
     if isinstance(law, Chinchilla):
         return law
     if isinstance(part := getattr(law, "chinchilla", None), Chinchilla):

@@ -1,35 +1,34 @@
 """The best model size, tokens and samples for a law and a budget.
 
 Two kinds of budget. *Apart*, as in the T2 paper: ``6 N D <= train_flops`` for training and
-``2 N k <= inference_flops`` for each query. *End to end*: one ``total_flops`` for training and all
+``2 N k <= inference_flops`` for each query. *Lifetime*: one ``total_flops`` for training and all
 queries that the model will ever answer. What training and a query cost is a
-:class:`~t2lib.CostModel`; by default it is the paper's, where a query is one token.
+:class:`~t2lib.CostModel`; by default it is the paper's, where a query is one token. Every function
+takes the same keywords, those of a :class:`~t2lib.planning.request.Request`.
 
 A law gains from every FLOP, so budgets are spent whole, even where more buys nothing any more
 (:func:`~t2lib.cheapest` tells the least that is enough). The searches are exact in one
-dimension and converge to the bottom of every basin in two. They know no data: they give the law's
-own answer, however far that lies from any model that was ever fitted; say ``fitted=`` to be told
-how far.
+dimension and converge to the bottom of every basin in two. They give the law's own answer, however
+far that lies from any model that was ever fitted; how far is told by the support that a fitted law
+carries (:mod:`t2lib.planning.support`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
 from t2lib._checks import FloatArray, not_negative, positive, require
-from t2lib.planning import support as extrapolation
-from t2lib.planning.budgets import Apart, Budget, Plans, Total
-from t2lib.planning.costs import CostModel
-from t2lib.planning.data_wall import DataWall
-from t2lib.planning.objective import Metric, Objective
-
-Range = tuple[float | None, float | None]
+from t2lib.laws import Law
+from t2lib.planning.budgets import Apart, Budget, Lifetime, Plans
+from t2lib.planning.costs import Cost, CostModel
+from t2lib.planning.objective import Objective
+from t2lib.planning.request import Range, Request, check_names
+from t2lib.planning.support import Support
 
 
 @dataclass(frozen=True)
@@ -47,15 +46,15 @@ class Allocation:
     at_bounds : tuple of str
         Ends of the allowed ranges at which the optimum lies. Empty: it lies inside.
     train_flops : float
-        Training budget; end to end, what the plan spends on training.
+        Training budget; of a lifetime budget, what the plan spends on training.
     inference_flops : float or None
         Budget for one query, where there was one.
     total_flops, queries : float or None
         Budget for everything and the number of queries, where they were given.
     unique_tokens : float or None
         Stock of unique tokens, where it is finite.
-    fitted : dict or None
-        Ranges that the law was fitted over, where they were given.
+    support : Support or None
+        What the law was fitted to; None for a law that was built by hand.
     """
 
     N: float
@@ -69,8 +68,9 @@ class Allocation:
     total_flops: float | None = None
     queries: float | None = None
     unique_tokens: float | None = None
-    fitted: extrapolation.Ranges | None = field(default=None, repr=False)
-    _cost: Any = field(default=None, repr=False, compare=False)
+    support: Support | None = field(default=None, repr=False, compare=False)
+    _law: Law | None = field(default=None, repr=False, compare=False)
+    _cost: Cost | None = field(default=None, repr=False, compare=False)
 
     @property
     def tokens_per_parameter(self) -> float:
@@ -84,26 +84,36 @@ class Allocation:
 
     @property
     def extrapolation(self) -> dict[str, float] | None:
-        """How far N, D, D/N and k lie beyond the fitted ranges; None where these are not known.
+        """How far the plan lies outside of what was fitted; None where that is not known.
 
-        Only what lies outside is in it: 3.2 is 3.2 times the largest fitted, 0.5 half the smallest.
+        Only what lies outside is in it, so empty is inside: ``N`` and ``D`` over those of the
+        nearest place of the checkpoints' hull, ``k`` over the largest that was measured near by.
         """
-        if self.fitted is None:
+        return None if self.support is None else self.support.outside(self.N, self.D, self.k)
+
+    @property
+    def nearest(self) -> pd.DataFrame | None:
+        """Checkpoints around the plan, with what was seen and what the law says; None: not known.
+
+        Columns as :meth:`t2lib.planning.support.Support.nearest` has them.
+        """
+        if self.support is None:
             return None
-        return extrapolation.beyond(self.fitted, self.N, self.D, self.k)
+        return self.support.nearest(self.N, self.D, self.k, self._law)
 
     @property
     def cost(self) -> dict[str, float]:
         """What the plan spends, in FLOPs (in money with a cost model in money).
 
         ``train_flops``; for one query ``query_flops`` and, where the cost model tells them apart,
-        its parts ``prefill_flops`` and ``decode_flops``. End to end also ``serving_flops`` for all
-        queries, ``total_flops``, and ``serving_share`` of the total. With apart budgets and the
+        its parts ``prefill_flops`` and ``decode_flops``. Of a lifetime budget also
+        ``serving_flops`` for all queries, ``total_flops``, and ``serving_share`` of the total. With
+        apart budgets and the
         paper's costs also ``sample_flops_per_token`` (2 N) and ``inference_flops_per_token``
         (2 N k), its own terms.
         """
         model = cost_model(self._cost)
-        spent = {"train_flops": model.train_flops(self.N, self.D)}
+        spent: dict[str, Any] = {"train_flops": model.train_flops(self.N, self.D)}
         spent["query_flops"] = model.query_flops(self.N, self.k)
         for part in ("prefill_flops", "decode_flops"):
             if callable(of := getattr(model, part, None)):
@@ -118,13 +128,8 @@ class Allocation:
         return {name: float(value) for name, value in spent.items()}
 
     def summary(self) -> str:
-        """Return the plan in words, a line a thing."""
-        ratio = self.tokens_per_parameter
-        lines = [
-            f"N = {self.N:.4g} parameters, D = {self.D:.4g} tokens ({ratio:.4g} per parameter)",
-            f"k = {self.k:.4g} samples per query",
-            f"{self.metric_name} = {self.metric:.4g}",
-        ]
+        """Return the plan in words: the plan and whether it lies inside, then a line a thing."""
+        lines = [self._sentence()]
         cost = self.cost
         unit = getattr(cost_model(self._cost), "unit", "FLOPs")
         train, query = cost["train_flops"], cost["query_flops"]
@@ -137,30 +142,36 @@ class Allocation:
         if self.epochs is not None:
             lines.append(f"{self.epochs:.3g} epochs of {self.unique_tokens:.4g} unique tokens")
         lines += [f"bound: {bound}" for bound in self.at_bounds]
-        if self.fitted is not None:
-            ratios = extrapolation.beyond(self.fitted, self.N, self.D, self.k)
-            beyond = extrapolation.in_words(ratios, self.fitted)
-            lines += [f"extrapolation: {words}" for words in beyond]
-            if not beyond:
-                lines.append(f"within the fitted ranges of {', '.join(self.fitted)}")
-        return "\n".join(lines)
+        return "\n".join(lines + self._neighbours())
+
+    def _sentence(self) -> str:
+        where = "no fitted range is known: the law was built by hand"
+        if self.support is not None:
+            where = self.support.in_words(self.N, self.D, self.k)
+        return (
+            f"N = {self.N:.4g} parameters, D = {self.D:.4g} tokens "
+            f"({self.tokens_per_parameter:.4g} per parameter), k = {self.k:.4g} samples per query: "
+            f"{self.metric_name} = {self.metric:.4g}, {where}"
+        )
+
+    def _neighbours(self) -> list[str]:
+        nearest = self.nearest
+        if nearest is None or self.support is None:
+            return []
+        lines = []
+        for row in nearest.to_dict("records"):
+            samples = f", k = {row['k']:.4g} of at most {row['largest_k']:.4g}"
+            seen = "" if np.isnan(row["seen"]) else f"{row['seen']:.3g} seen, "
+            lines.append(
+                f"near by: N = {row['N']:.3g}, D = {row['D']:.3g}"
+                f"{samples if self.support.knows_k else ''}: "
+                f"{self.support.metric} {seen}{row['law']:.3g} by the law"
+            )
+        return lines
 
 
 def allocate(
-    law: Any,
-    *,
-    train_flops: float | None = None,
-    inference_flops: float | None = None,
-    total_flops: float | None = None,
-    queries: float | None = None,
-    cost: Any = None,
-    metric: Metric | None = None,
-    whole_k: bool = False,
-    n_range: Range | None = None,
-    max_k: float | None = None,
-    unique_tokens: float | DataWall | None = None,
-    verifier: float = 1.0,
-    fitted: pd.DataFrame | Mapping[str, tuple[float, float]] | None = None,
+    law: Law, *, fitted: Support | pd.DataFrame | None = None, **request: Unpack[Request]
 ) -> Allocation:
     """Find the best (N, D, k) for a law and a budget.
 
@@ -169,51 +180,24 @@ def allocate(
 
     Parameters
     ----------
-    law : object with a method ``pass_at_k``, ``neg_log_pass`` or ``loss``
+    law : Law with a method ``pass_at_k``, ``neg_log_pass`` or ``loss``
         Any law of t2lib, or one's own. A law of the loss alone has no use for samples: an
-        inference budget only forbids models too large to be sampled once, and end to end one
-        sample is drawn.
-    train_flops : float, optional
-        Training budget in FLOPs; with the default costs ``D = train_flops / (6 N)``.
-    inference_flops : float, optional
-        Budget in FLOPs for one query; with the default costs ``k = inference_flops / (2 N)``, where
-        a query is one token. Without one, a single sample is drawn (k = 1).
-    total_flops : float, optional
-        Budget in FLOPs for training and all queries,
-        ``cost.train_flops(N, D) + queries * cost.query_flops(N, k)``. The best k is searched too.
-    queries : float, optional
-        Number of queries over the model's life, 0 or more.
-    cost : CostModel, optional
-        Or any object with vectorised methods ``train_flops(N, D)``, ``tokens(N, train_flops)``,
-        its inverse in D, and ``query_flops(N, k)``, which is linear in k; all grow with N. By
-        default ``CostModel()``, the paper's 6 N D and 2 N k.
-    metric : {"pass_at_k", "neg_log_pass", "loss"}, optional
-        What to make best; by default the first of these that the law has.
-    whole_k : bool
-        Whether k must be a whole number. Whole numbers of samples are searched apart, each over
-        its own N; nothing is rounded.
-    n_range : (float or None, float or None), optional
-        Smallest and largest N allowed (memory); by default from 1 on. N is also kept where the
-        budgets pay for one token and one sample.
-    max_k : float, optional
-        Most samples allowed (latency).
-    unique_tokens : float or DataWall, optional
-        Stock of unique tokens. Tokens beyond it are repetitions, worth less, and parameters beyond
-        what suits it too: see :class:`~t2lib.DataWall`.
-    verifier : float
-        Chance v that the right sample is found when one of several is right, the same for every
-        question. With k = 1 there is nothing to find. So success is ``pass@1``, or ``v pass@k``
-        for k above 1, whichever is better; -log pass@k gets ``-log v`` more.
-    fitted : DataFrame or mapping, optional
-        The fitted table or the ranges it covers
-        (:func:`~t2lib.planning.support.fitted_ranges`), for
-        ``Allocation.extrapolation``. The search does not depend on it.
+        inference budget only forbids models too large to be sampled once, and of a lifetime budget
+        one sample is drawn.
+    fitted : DataFrame or Support, optional
+        The table that the law was fitted to, where the law does not carry it (as the law of a fit
+        does). The search does not depend on it; ``Allocation.extrapolation`` does.
+    **request
+        ``train_flops``, ``inference_flops``, ``total_flops``, ``queries``, ``cost``, ``metric``,
+        ``whole_k``, ``n_range``, ``max_k``, ``unique_tokens``, ``verifier``: see
+        :class:`~t2lib.planning.request.Request`.
 
     Returns
     -------
     Allocation
         N within about 1e-9 of the optimum in log N under apart budgets (1e-7 where an end of the
-        range is within 1 % of it), 1e-6 where k is free end to end; the metric to rounding.
+        range is within 1 % of it), 1e-6 where k is free under a lifetime budget; the metric to
+        rounding.
 
     Raises
     ------
@@ -240,49 +224,24 @@ def allocate(
     >>> f"{plan.N:.3g}, {plan.cost['serving_share']:.0%}"
     '1.1e+09, 22%'
     """
-    budget = budget_of(
-        law,
-        train_flops=train_flops,
-        inference_flops=inference_flops,
-        total_flops=total_flops,
-        queries=queries,
-        cost=cost,
-        metric=metric,
-        n_range=n_range,
-        max_k=max_k,
-        unique_tokens=unique_tokens,
-        verifier=verifier,
-    )
+    budget = budget_of(law, request)
     if len(budget) != 1:
         raise ValueError("allocate takes one budget: frontier takes many")
-    ranges = None if fitted is None else extrapolation.fitted_ranges(fitted)
-    plans = budget.solve(whole_k)
-    return _allocation(budget, plans, cost, ranges)
+    support = getattr(law, "support", None)
+    if fitted is not None:
+        support = Support.of(fitted, budget.objective.name)
+    return _allocation(budget, budget.solve(request.get("whole_k", False)), request, support)
 
 
-def frontier(
-    law: Any,
-    *,
-    train_flops: npt.ArrayLike | None = None,
-    inference_flops: npt.ArrayLike | None = None,
-    total_flops: npt.ArrayLike | None = None,
-    queries: npt.ArrayLike | None = None,
-    cost: Any = None,
-    metric: Metric | None = None,
-    whole_k: bool = False,
-    n_range: Range | None = None,
-    max_k: float | None = None,
-    unique_tokens: float | DataWall | None = None,
-    verifier: float = 1.0,
-) -> pd.DataFrame:
+def frontier(law: Law, **request: Unpack[Request]) -> pd.DataFrame:
     """Find the best (N, D, k) for each of many budgets.
 
     Parameters
     ----------
-    train_flops, inference_flops, total_flops, queries : array_like
-        Budgets as in :func:`allocate`; they broadcast.
-    law, cost, metric, whole_k, n_range, max_k, unique_tokens, verifier
+    law : Law
         As in :func:`allocate`.
+    **request
+        As in :func:`allocate`, the budgets as arrays that broadcast.
 
     Returns
     -------
@@ -297,50 +256,25 @@ def frontier(
     ValueError
         As :func:`allocate`; the first budget that cannot be met is named.
     """
-    budget = budget_of(
-        law,
-        train_flops=train_flops,
-        inference_flops=inference_flops,
-        total_flops=total_flops,
-        queries=queries,
-        cost=cost,
-        metric=metric,
-        n_range=n_range,
-        max_k=max_k,
-        unique_tokens=unique_tokens,
-        verifier=verifier,
-    )
-    plans = budget.solve(whole_k)
+    budget = budget_of(law, request)
+    plans = budget.solve(request.get("whole_k", False))
     table = _table(budget, plans)
     table["at_bounds"] = ["; ".join(names) for names in _at_bounds(budget, plans)]
     return table
 
 
-def isoflop_profile(
-    law: Any,
-    *,
-    train_flops: npt.ArrayLike | None = None,
-    inference_flops: npt.ArrayLike | None = None,
-    total_flops: npt.ArrayLike | None = None,
-    queries: npt.ArrayLike | None = None,
-    N: npt.ArrayLike,
-    cost: Any = None,
-    metric: Metric | None = None,
-    max_k: float | None = None,
-    unique_tokens: float | DataWall | None = None,
-    verifier: float = 1.0,
-) -> pd.DataFrame:
+def isoflop_profile(law: Law, *, N: npt.ArrayLike, **request: Unpack[Request]) -> pd.DataFrame:
     """Evaluate a law at chosen model sizes that spend the same budgets.
 
     Parameters
     ----------
-    train_flops, inference_flops, total_flops, queries : array_like
-        Budgets as in :func:`allocate`; they broadcast with N. End to end, each N gets the k that is
-        best for it.
+    law : Law
+        As in :func:`allocate`.
     N : array_like, positive
         Model sizes. For several budgets give these a new axis: ``budgets[:, None]``.
-    law, cost, metric, max_k, unique_tokens, verifier
-        As in :func:`allocate`.
+    **request
+        As in :func:`allocate`, without ``n_range`` and ``whole_k``; the budgets broadcast with N.
+        Under a lifetime budget, each N gets the k that is best for it.
 
     Returns
     -------
@@ -350,53 +284,35 @@ def isoflop_profile(
 
     Raises
     ------
+    TypeError
+        For ``n_range`` or ``whole_k``.
     ValueError
         Where a number is not positive and finite, a model costs more than the budget pays for, or
         the law lacks the metric.
     """
-    sizes = positive(N, "N")
-    budget = budget_of(
-        law,
-        train_flops=train_flops,
-        inference_flops=inference_flops,
-        total_flops=total_flops,
-        queries=queries,
-        cost=cost,
-        metric=metric,
-        max_k=max_k,
-        unique_tokens=unique_tokens,
-        verifier=verifier,
-        sizes=sizes,
-    )
+    for name in ("n_range", "whole_k"):
+        if name in request:
+            raise TypeError(f"isoflop_profile takes no {name}: N is given, and k not rounded")
+    budget = budget_of(law, request, sizes=positive(N, "N"))
     return _table(budget, budget.solve(whole_k=False))
 
 
 # ------------------------------------------------------------------------------- the border
 
 
-def budget_of(
-    law: Any,
-    *,
-    train_flops: npt.ArrayLike | None,
-    inference_flops: npt.ArrayLike | None,
-    total_flops: npt.ArrayLike | None,
-    queries: npt.ArrayLike | None,
-    cost: Any,
-    metric: str | None,
-    max_k: float | None,
-    unique_tokens: float | DataWall | None,
-    verifier: float,
-    n_range: Range | None = None,
-    sizes: FloatArray | None = None,
-) -> Budget:
+def budget_of(law: Law, request: Request, sizes: FloatArray | None = None) -> Budget:
     """Check what was asked for and return the budgets, one a row, with what limits them.
 
     ``sizes`` (which broadcast with the budgets) hold N fixed, in the place of ``n_range``.
     """
-    objective = Objective.of(law, metric, verifier, unique_tokens)
-    smallest, largest = range_of(n_range)
-    model = cost_model(cost)
-    most = _most_samples(max_k)
+    check_names(request)
+    stock, verifier = request.get("unique_tokens"), request.get("verifier", 1.0)
+    objective = Objective.of(law, request.get("metric"), verifier, stock)
+    smallest, largest = range_of(request.get("n_range"))
+    cost = request.get("cost")
+    model, most = cost_model(cost), _most_samples(request.get("max_k"))
+    train_flops, inference_flops = request.get("train_flops"), request.get("inference_flops")
+    total_flops, queries = request.get("total_flops"), request.get("queries")
     apart = train_flops is not None
     if apart == (total_flops is not None):
         raise ValueError("give either train_flops or total_flops")
@@ -424,13 +340,13 @@ def budget_of(
         query = rest[0] if rest else None
         budget = Apart(objective, model, low, high, most, train=first, query=query)
     else:
-        budget = Total(objective, model, low, high, most, total=first, queries=rest[0])
+        budget = Lifetime(objective, model, low, high, most, total=first, queries=rest[0])
     _check_paid(budget, shape, sizes, cost is None)
     _check_samples(budget)
     return budget
 
 
-def cost_model(cost: Any) -> Any:
+def cost_model(cost: Cost | None) -> Cost:
     """Return the cost model, the paper's where none is given; ValueError where it is none."""
     lacks = [name for name in ("train_flops", "tokens", "query_flops") if not hasattr(cost, name)]
     if cost is not None and lacks:
@@ -475,7 +391,7 @@ def _check_paid(
         else:
             require(paid, "N", np.broadcast_to(sizes, shape), this_N)
 
-    if isinstance(budget, Total):
+    if isinstance(budget, Lifetime):
         needed = train + budget.queries * query
         none = f"it does not pay for one token and the queries at any {from_on}"
         here = "total_flops does not pay for one token and the queries"
@@ -500,7 +416,7 @@ def _check_samples(budget: Budget) -> None:
     if not np.allclose(three - two, two - one, rtol=1e-6, atol=1e-9 * one.max()):
         raise ValueError("cost.query_flops is not linear in k")
     each = two - one
-    if isinstance(budget, Total):
+    if isinstance(budget, Lifetime):
         each = each * budget.queries
     if np.isinf(budget.max_k) and (each <= 0).any():
         raise ValueError("samples cost nothing here, and more are always better: give max_k")
@@ -510,7 +426,7 @@ def _check_samples(budget: Budget) -> None:
 
 
 def _allocation(
-    budget: Budget, plans: Plans, cost: Any, fitted: extrapolation.Ranges | None
+    budget: Budget, plans: Plans, request: Request, support: Support | None
 ) -> Allocation:
     wall = budget.objective.wall
     apart = isinstance(budget, Apart)
@@ -528,8 +444,9 @@ def _allocation(
         total_flops=None if apart else float(row["total_flops"]),
         queries=None if apart else float(row["queries"]),
         unique_tokens=None if wall is None else wall.unique_tokens,
-        fitted=fitted,
-        _cost=cost,
+        support=support,
+        _law=budget.objective.law,
+        _cost=request.get("cost"),
     )
 
 
@@ -539,7 +456,7 @@ def _table(budget: Budget, plans: Plans) -> pd.DataFrame:
     if isinstance(budget, Apart):
         columns["train_flops"] = budget.train
         columns["inference_flops"] = np.nan if budget.query is None else budget.query
-    elif isinstance(budget, Total):
+    elif isinstance(budget, Lifetime):
         columns["total_flops"], columns["queries"] = budget.total, budget.queries
         columns["train_flops"] = train = budget.cost.train_flops(N, D)
         serving = budget.queries * budget.cost.query_flops(N, k)
@@ -557,7 +474,7 @@ def _at_bounds(budget: Budget, plans: Plans) -> list[tuple[str, ...]]:
             for side, bound in (("lower", low), ("upper", high))
             if abs(np.log(N / bound)) < 1e-9
         ]
-        if isinstance(budget, Total) and D < 1 + 1e-9:
+        if isinstance(budget, Lifetime) and D < 1 + 1e-9:
             bounds.append("D at its lower bound 1")
         if budget.objective.samples_matter and k > 1 and k >= np.floor(budget.max_k):
             bounds.append(f"k at its upper bound {k:.6g}")

@@ -7,16 +7,18 @@ The best metric that a budget buys gets better with the budget. So the least bud
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 import pandas as pd
 from scipy import optimize, special
 
 from t2lib._checks import not_negative
-from t2lib.planning.data_wall import DataWall
-from t2lib.planning.forward import Allocation, Range, allocate, cost_model, range_of
-from t2lib.planning.objective import Metric, Objective
+from t2lib.laws import Law
+from t2lib.planning.forward import Allocation, allocate, cost_model, range_of
+from t2lib.planning.objective import Objective
+from t2lib.planning.request import Request, check_names
+from t2lib.planning.support import Support
 
 # A model of this size and data, sampled once, is where the search begins. What it costs this many
 # times over is called out of reach: 1e60 FLOPs, where all that was ever bought is below 1e30.
@@ -27,20 +29,11 @@ _PLATEAU = 1e-6
 
 
 def cheapest(
-    law: Any,
+    law: Law,
     *,
     target: float,
-    queries: float | None = None,
-    inference_flops: float | None = None,
-    train_flops: float | None = None,
-    cost: Any = None,
-    metric: Metric | None = None,
-    whole_k: bool = False,
-    n_range: Range | None = None,
-    max_k: float | None = None,
-    unique_tokens: float | DataWall | None = None,
-    verifier: float = 1.0,
-    fitted: pd.DataFrame | Mapping[str, tuple[float, float]] | None = None,
+    fitted: Support | pd.DataFrame | None = None,
+    **request: Unpack[Request],
 ) -> Allocation:
     """Find the cheapest (N, D, k) that reaches a target.
 
@@ -53,12 +46,13 @@ def cheapest(
 
     Parameters
     ----------
-    law, cost, metric, whole_k, n_range, max_k, unique_tokens, verifier, fitted
+    law, fitted
         As in :func:`~t2lib.allocate`.
     target : float
         Value of the metric to reach: pass@k between 0 and 1, -log pass@k or loss in nats.
-    queries, inference_flops, train_flops : float, optional
-        At most one of them.
+    **request
+        As in :func:`~t2lib.allocate`, with at most one of the budgets above and no
+        ``total_flops``.
 
     Returns
     -------
@@ -87,24 +81,18 @@ def cheapest(
     >>> f"{plan.N:.3g} parameters, {plan.D:.3g} tokens, {plan.total_flops:.3g} FLOPs"
     '6.49e+09 parameters, 3.89e+12 tokens, 2.81e+23 FLOPs'
     """
-    limits: dict[str, Any] = {
-        "queries": queries,
-        "inference_flops": inference_flops,
-        "train_flops": train_flops,
-        "n_range": n_range,
-        "max_k": max_k,
-        "unique_tokens": unique_tokens,
-        "verifier": verifier,
-    }
-    if sum(limits[name] is not None for name in ("queries", "inference_flops", "train_flops")) > 1:
+    check_names(request)
+    if request.get("total_flops") is not None:
+        raise ValueError("total_flops is what is sought: give a target and queries")
+    given = [request.get(name) for name in ("queries", "inference_flops", "train_flops")]
+    if sum(budget is not None for budget in given) > 1:
         raise ValueError("give at most one of queries, inference_flops and train_flops")
-    if queries is not None:
+    if (queries := request.get("queries")) is not None:
         not_negative(queries, "queries")
-    settings = {"cost": cost, "metric": metric, "whole_k": whole_k, "fitted": fitted}
-    objective = Objective.of(law, metric, verifier, unique_tokens)
+    stock, verifier = request.get("unique_tokens"), request.get("verifier", 1.0)
+    objective = Objective.of(law, request.get("metric"), verifier, stock)
     _check_target(target, objective)
-    question = _Question(law, objective, float(target), limits, settings)
-    return question.answer()
+    return _Question(law, objective, float(target), request, fitted).answer()
 
 
 class _Question:
@@ -112,30 +100,32 @@ class _Question:
 
     def __init__(
         self,
-        law: Any,
+        law: Law,
         objective: Objective,
         target: float,
-        limits: Mapping[str, Any],
-        settings: Mapping[str, Any],
+        request: Request,
+        fitted: Support | pd.DataFrame | None,
     ) -> None:
         self.law, self.objective, self.target = law, objective, target
-        self.limits, self.settings = limits, settings
-        self.cost = cost_model(settings["cost"])
-        self.smallest, self.largest = range_of(limits["n_range"])
+        self.request = request
+        self.fitted = None if fitted is None else Support.of(fitted, objective.name)
+        self.cost = cost_model(request.get("cost"))
+        self.smallest, self.largest = range_of(request.get("n_range"))
         self._plans: dict[float, Allocation] = {}
-        self.sought = sought_budget(limits)
+        self.sought = sought_budget(request)
         size = float(np.clip(_START[0], self.smallest, self.largest))
         self.ceiling = _OUT_OF_REACH * self.budget_for(size, _START[1])
 
     def plan(self, flops: float, **other: Any) -> Allocation:
         """Return the best plan for a budget, with other limits than those given on request."""
-        return allocate(self.law, **{**self.settings, **self.limits, **other, self.sought: flops})
+        asked: Any = {**self.request, **other, self.sought: flops}
+        return allocate(self.law, fitted=self.fitted, **asked)
 
     def budget_for(self, N: float, D: float) -> float:
         """Budget that pays for N and D with one sample a query."""
         train, query = self.cost.train_flops(N, D), self.cost.query_flops(N, 1.0)
         if self.sought == "total_flops":
-            train = train + self.limits["queries"] * query
+            train = train + np.asarray(self.request["queries"], dtype=float) * query
         return float(query if self.sought == "inference_flops" else train)
 
     def answer(self) -> Allocation:
@@ -224,19 +214,18 @@ class _Question:
 
     def _constraints(self) -> list[tuple[str, dict[str, Any]]]:
         """Each constraint in words, and the limits without it."""
-        given = self.limits
         found: list[tuple[str, dict[str, Any]]] = []
         if np.isfinite(self.largest):
             found.append((f"the largest N {self.largest:g}", {"n_range": (self.smallest, None)}))
-        if given["max_k"] is not None:
-            found.append((f"max_k {given['max_k']:g}", {"max_k": None}))
-        if given["unique_tokens"] is not None:
+        if (most := self.request.get("max_k")) is not None:
+            found.append((f"max_k {most:g}", {"max_k": None}))
+        if self.request.get("unique_tokens") is not None:
             found.append(("unique_tokens", {"unique_tokens": None}))
-        if given["verifier"] < 1:
-            found.append((f"verifier {given['verifier']:g}", {"verifier": 1.0}))
+        if (verifier := self.request.get("verifier", 1.0)) < 1:
+            found.append((f"verifier {verifier:g}", {"verifier": 1.0}))
         for name in ("inference_flops", "train_flops"):
-            if given[name] is not None:
-                found.append((f"{name} {given[name]:g}", {name: self.ceiling}))
+            if (budget := self.request.get(name)) is not None:
+                found.append((f"{name} {budget:g}", {name: self.ceiling}))
         return found
 
     def _floor(self) -> float | None:
@@ -246,11 +235,11 @@ class _Question:
         return getattr(self.law, "E", None)
 
 
-def sought_budget(limits: Mapping[str, Any]) -> str:
+def sought_budget(request: Request) -> str:
     """Name of the budget that is least: "total_flops", "inference_flops" or "train_flops"."""
-    if limits.get("queries") is not None:
+    if request.get("queries") is not None:
         return "total_flops"
-    return "train_flops" if limits.get("train_flops") is None else "inference_flops"
+    return "train_flops" if request.get("train_flops") is None else "inference_flops"
 
 
 def _check_target(target: float, objective: Objective) -> None:

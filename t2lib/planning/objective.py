@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from t2lib._checks import FloatArray
+from t2lib.laws import Law
 from t2lib.planning.data_wall import DataWall
 
 Metric = Literal["pass_at_k", "neg_log_pass", "loss"]
@@ -17,14 +18,19 @@ Metric = Literal["pass_at_k", "neg_log_pass", "loss"]
 _SIGNS = {"pass_at_k": -1.0, "neg_log_pass": 1.0, "loss": 1.0}
 
 
+def metric_of(law: Law) -> Metric:
+    """Name of the metric that a law is judged by unless told otherwise: the first it has."""
+    return Objective.of(law, None).name
+
+
 @dataclass(frozen=True)
 class Objective:
     """A law's metric at (N, D, k), as a plan gets it.
 
     Attributes
     ----------
-    law : object
-        Any law with a method of the metric's name.
+    law : Law
+        With a method of the metric's name.
     name : {"pass_at_k", "neg_log_pass", "loss"}
         The metric.
     verifier : float
@@ -33,7 +39,7 @@ class Objective:
         The stock of unique tokens; None: endless.
     """
 
-    law: Any
+    law: Law
     name: Metric
     verifier: float = 1.0
     wall: DataWall | None = None
@@ -41,7 +47,7 @@ class Objective:
     @classmethod
     def of(
         cls,
-        law: Any,
+        law: Law,
         metric: str | None,
         verifier: float = 1.0,
         unique_tokens: float | DataWall | None = None,

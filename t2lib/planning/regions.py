@@ -8,22 +8,24 @@ those laws, than the best one there.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import Any, Unpack
 
-import joblib
 import numpy as np
 import pandas as pd
 
+from t2lib import _parallel as parallel
 from t2lib.fitting.table import law_of, parameter_names
+from t2lib.laws import Law
 from t2lib.planning.forward import Allocation, allocate
 from t2lib.planning.inverse import cheapest, sought_budget
 from t2lib.planning.objective import Objective
+from t2lib.planning.request import Request
+from t2lib.planning.support import Support
 from t2lib.uncertainty.resampling import percentile_interval
 
-# Settings that change what a plan is worth, not only what it costs.
-_JUDGED = ("verifier", "unique_tokens")
 _QUANTITIES = ("N", "D", "k", "tokens_per_parameter")
 
 
@@ -67,6 +69,12 @@ class AllocationRegion:
         return table
 
     @property
+    def forecast(self) -> tuple[float, float]:
+        """Percentile interval of the metric that the point's plan has under the draws' laws."""
+        low, high = percentile_interval(self.solved[["point_metric"]], self.level).iloc[0]
+        return float(low), float(high)
+
+    @property
     def covariance(self) -> pd.DataFrame:
         """Joint spread: covariance of log N, log D and log k over the draws."""
         return self._logarithms.cov()
@@ -94,7 +102,12 @@ class AllocationRegion:
 
     def summary(self) -> str:
         """Return the region in words, a line a thing."""
-        lines = [f"{len(self.solved)} draws, intervals of {self.level:.0%}"]
+        lines = [
+            self.point.summary(),
+            f"forecast of this plan under the {len(self.solved)} draws: {self.point.metric_name} "
+            f"{self.forecast[0]:.3g} to {self.forecast[1]:.3g} ({self.level:.0%})",
+            "best plans of the draws:",
+        ]
         for name, row in self.intervals.iterrows():
             if name in ("point_metric", "regret"):
                 continue
@@ -113,29 +126,32 @@ class AllocationRegion:
 
 
 def allocation_region(
-    law: Any,
-    draws: pd.DataFrame | Sequence[Any],
+    law: Law,
+    draws: pd.DataFrame | Sequence[Law],
     *,
+    target: float | None = None,
+    fitted: Support | pd.DataFrame | None = None,
     level: float = 0.95,
     n_jobs: int | None = None,
-    **settings: Any,
+    **request: Unpack[Request],
 ) -> AllocationRegion:
     """Recommend under a law and under every draw of it.
 
     Parameters
     ----------
-    law : Chinchilla, AdditiveLaw, BetaRegressionLaw, BetaConsistentLaw, ...
+    law : Law
         The fitted law.
     draws : DataFrame or sequence of laws
         Parameters of the same law, one row a draw, as :func:`~t2lib.bootstrap` returns
         them; or the drawn laws themselves.
+    target : float, optional
+        Ask for the cheapest plan that reaches it, as :func:`~t2lib.cheapest` does.
+    fitted, **request
+        As :func:`~t2lib.allocate` takes them.
     level : float
         Coverage of the intervals.
     n_jobs : int, optional
         Processes, as joblib counts them; by default what ``joblib.parallel_config`` says, else 1.
-    **settings
-        As :func:`~t2lib.allocate` takes them, or with ``target`` as
-        :func:`~t2lib.cheapest` does.
 
     Returns
     -------
@@ -159,21 +175,19 @@ def allocation_region(
     >>> region.intervals.loc["N", ["low", "point", "high"]].round(-7).tolist()
     [1280000000.0, 1820000000.0, 2580000000.0]
     """
-    point = _ask(law, settings)
-    laws = _laws(law, draws)
-    rows = joblib.Parallel(n_jobs=n_jobs)(
-        joblib.delayed(_row)(make, values, point, settings) for make, values in laws
-    )
+    point = _ask(law, target, request, fitted)
+    place = point.metric_name, (point.N, point.D, point.k)  # small enough to send anywhere
+    calls = (partial(_row, *made, *place, target, request) for made in _laws(law, draws))
     index = draws.index if isinstance(draws, pd.DataFrame) else None
-    table = pd.DataFrame(rows, index=index)
+    table = pd.DataFrame(list(parallel.run(calls, n_jobs=n_jobs)), index=index)
     if not len(table) or (table["problem"] != "").all():
         reason = f"the first: {table['problem'].iloc[0]}" if len(table) else "there is none"
         raise ValueError(f"no draw has a plan; {reason}")
     return AllocationRegion(point, table, level)
 
 
-def _laws(law: Any, draws: pd.DataFrame | Sequence[Any]) -> list[tuple[Any, Any]]:
-    """Return a pair for each draw: what a law is made like (None: it is one), and from what."""
+def _laws(law: Law, draws: pd.DataFrame | Sequence[Law]) -> list[tuple[str | None, Any]]:
+    """Return a pair for each draw: what kind of law to make (None: it is one), and from what."""
     if not isinstance(draws, pd.DataFrame):
         return [(None, drawn) for drawn in draws]
     names = parameter_names(law)
@@ -181,26 +195,41 @@ def _laws(law: Any, draws: pd.DataFrame | Sequence[Any]) -> list[tuple[Any, Any]
         if name not in draws:
             raise ValueError(f"the draws have no column {name!r}")
     rows = draws.reindex(columns=list(names)).to_dict("records")
-    return [(law, row) for row in rows]
+    return [(type(law).__name__, row) for row in rows]
 
 
-def _row(like: Any, values: Any, point: Allocation, settings: Mapping[str, Any]) -> dict[str, Any]:
+def _row(
+    kind: str | None,
+    values: Any,
+    metric: str,
+    place: tuple[float, float, float],
+    target: float | None,
+    request: Request,
+) -> dict[str, Any]:
     try:
-        law = values if like is None else law_of(like, values)
-        plan = _ask(law, settings)
-        given = {name: settings[name] for name in _JUDGED if name in settings}
-        objective = Objective.of(law, point.metric_name, **given)
-        seen = float(objective.metric(point.N, point.D, point.k))
+        law = values if kind is None else law_of(kind, values)
+        plan = _ask(law, target, request)
+        # What changes the worth of a plan, not only its cost, holds for the point's plan too.
+        stock, verifier = request.get("unique_tokens"), request.get("verifier", 1.0)
+        objective = Objective.of(law, metric, verifier, stock)
+        seen = float(objective.metric(*place))
     except ValueError as error:
         return {"at_bounds": "", "problem": str(error)}
     row: dict[str, Any] = {name: getattr(plan, name) for name in _QUANTITIES}
     row["metric"] = plan.metric
-    if "target" in settings:
-        sought = sought_budget(settings)
+    if target is not None:
+        sought = sought_budget(request)
         row[sought] = getattr(plan, sought)
     row |= {"point_metric": seen, "regret": objective.sign * (seen - plan.metric)}
     return row | {"at_bounds": "; ".join(plan.at_bounds), "problem": ""}
 
 
-def _ask(law: Any, settings: Mapping[str, Any]) -> Allocation:
-    return (cheapest if "target" in settings else allocate)(law, **settings)
+def _ask(
+    law: Law,
+    target: float | None,
+    request: Request,
+    fitted: Support | pd.DataFrame | None = None,
+) -> Allocation:
+    if target is None:
+        return allocate(law, fitted=fitted, **request)
+    return cheapest(law, target=target, fitted=fitted, **request)

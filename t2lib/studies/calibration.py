@@ -12,7 +12,7 @@ import pandas as pd
 from scipy import stats
 
 from t2lib import _parallel as parallel
-from t2lib.fitting.powers import Fit
+from t2lib.fitting.result import Fit
 from t2lib.fitting.table import law_of
 from t2lib.studies.simulation import Noise, simulate
 from t2lib.uncertainty.posteriors import posterior

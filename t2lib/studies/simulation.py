@@ -108,7 +108,9 @@ def simulate(law: Any, table: pd.DataFrame, rng: np.random.Generator, noise: Noi
     rng : Generator
     noise : Noise
         Multiplies the loss, or -log pass@k. Of a Beta law the errors of models and checkpoints
-        multiply the loss, from which all its pass@k follow, and those of rows -log pass@k.
+        multiply the loss, from which all its pass@k follow, and those of rows -log pass@k. What
+        no suite can show is moved to the nearest that it can: a checkpoint's pass@k never falls in
+        k, nor below exp(-loss).
 
     Returns
     -------
@@ -132,7 +134,8 @@ def simulate(law: Any, table: pd.DataFrame, rng: np.random.Generator, noise: Noi
         loss = law.chinchilla.loss(N, D) * np.exp(shared)
         a, b = law.shape_at_loss(loss)
         clean = -np.log(beta_pass_at_k(a, b, table["k"]))
-        return table.assign(loss=loss, pass_at_k=np.exp(-clean * np.exp(own)))
+        drawn = np.maximum(np.exp(-clean * np.exp(own)), np.exp(-loss))
+        return _rising(table.assign(loss=loss, pass_at_k=drawn))
     if hasattr(law, "pass_at_k"):
         clean = -np.log(law.pass_at_k(N, D, table["k"]))
         return table.assign(pass_at_k=np.exp(-clean * np.exp(shared + own)))
@@ -140,3 +143,12 @@ def simulate(law: Any, table: pd.DataFrame, rng: np.random.Generator, noise: Noi
         clean = law.neg_log_pass(N, D, table["k"])
         return table.assign(neg_log_pass=clean * np.exp(shared + own))
     return table.assign(loss=law.loss(N, D) * np.exp(shared + own))
+
+
+def _rising(table: pd.DataFrame) -> pd.DataFrame:
+    """The table with each checkpoint's pass@k held where an error would make it fall in k."""
+    order = np.argsort(table["k"].to_numpy(), kind="stable")
+    ordered = table.iloc[order].groupby(["model", "N", "D"], sort=False)["pass_at_k"]
+    highest = np.empty(len(table))
+    highest[order] = ordered.cummax()
+    return table.assign(pass_at_k=highest)

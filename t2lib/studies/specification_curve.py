@@ -17,7 +17,8 @@ import numpy.typing as npt
 import pandas as pd
 
 from t2lib import _parallel as parallel
-from t2lib.fitting.powers import Fit, fit_chinchilla
+from t2lib.fitting.powers import fit_chinchilla
+from t2lib.fitting.result import Fit
 from t2lib.fitting.table import LAWS, law_row
 from t2lib.laws import Chinchilla
 from t2lib.planning.forward import frontier

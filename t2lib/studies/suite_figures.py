@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from typing import Any
 
@@ -122,19 +123,18 @@ def plans(suite: SuiteFit, tasks: list[str]) -> Figure:
         numbers, name = suite.task(task), suite.best_law(task)
         budget, ranges, color = numbers["budgets"], numbers["range"], law_row(name).color
         C = budget["train_flops"]
-        low = max(ranges["N"][0], C / 6 / ranges["D"][1])
-        high = min(ranges["N"][1], C / 6 / ranges["D"][0])
+        law = suite.law(task, name)
         ends = ranges["N"][0] / 10, min(3 * ranges["N"][1], budget["inference_flops"] / 2)
         sizes = np.geomspace(*ends, 40)
-        for law in [*suite.law_draws(task, name)[:20], suite.law(task, name)]:
-            line = isoflop_profile(law, **budget, N=sizes)
+        for one in [*suite.law_draws(task, name)[:20], law]:
+            line = isoflop_profile(one, **budget, N=sizes)
             metric = "pass_at_k" if "pass_at_k" in line else "neg_log_pass"
             ax.plot(sizes, line[metric], color=color, lw=0.6, alpha=0.25)
         ax.plot(sizes, line[metric], color=color, lw=2)  # the fit itself
         best = line[metric].argmax() if metric == "pass_at_k" else line[metric].argmin()
         ax.plot(sizes[best], line[metric].iloc[best], "o", color=RED, ms=6)
-        if low <= high:
-            ax.axvspan(low, high, color=YELLOW, alpha=0.2, lw=0)
+        with contextlib.suppress(ValueError):  # nothing fitted spends this budget
+            ax.axvspan(*law.support.sizes(C), color=YELLOW, alpha=0.2, lw=0)
         ax.set(xscale="log")
         ax.set_ylabel("pass@k" if metric == "pass_at_k" else "-log pass@k (nats)", fontsize=9)
         log_counts(ax.xaxis)

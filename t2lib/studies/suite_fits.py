@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -18,18 +18,21 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from t2lib import _parallel as parallel
+from t2lib._belonging import first_not_mean_nll
 from t2lib._checks import DataError, require_one_of
 from t2lib.data.registry import read_json
 from t2lib.data.schemas import validate
-from t2lib.fitting.powers import Fit
+from t2lib.fitting.result import Fit
 from t2lib.fitting.table import LAWS, fit, law_of, law_row
 from t2lib.laws import Chinchilla
-from t2lib.planning import support as extrapolation
 from t2lib.planning.forward import Allocation, allocate
+from t2lib.planning.objective import Objective, metric_of
+from t2lib.planning.regions import allocation_region
+from t2lib.planning.request import Request
+from t2lib.planning.support import Support
 from t2lib.uncertainty.resampling import bootstrap, percentile_interval
 
-FORMAT = 1  # of the JSON file; a reader refuses another one
+FORMAT = 2  # of the JSON file; a reader refuses another one
 LARGEST_K = 256  # rows with more samples than this are not fitted: the laws bend there
 METRICS = ("pass_at_k", "neg_log_pass", "mean_nll")
 # The bootstrap of the Beta laws sees at most this many of a model: neighbouring checkpoints say
@@ -37,6 +40,7 @@ METRICS = ("pass_at_k", "neg_log_pass", "mean_nll")
 CHECKPOINTS_A_MODEL = 6
 PLANNED_DRAWS = 20  # resamples whose plan is sought; a search costs as much as a fit
 _HELD_OUT = 0.25  # share of the checkpoints that the out-of-sample check holds out
+_LOWERED = 20  # times that the most samples are lowered for a plan inside
 _FEWEST = 10  # checkpoints on the fitted side of that check
 
 OnStep = Callable[[str, int, int], None]
@@ -52,9 +56,10 @@ class SuiteFit:
     Attributes
     ----------
     numbers : dict
-        ``settings``; ``tasks``, each with ``range`` (of what was fitted), ``held_out``, ``laws``
-        (``params``, ``intervals``, ``at_bounds``, ``errors``, ``draws``, ``failed``, ``plan``);
-        ``not_fitted`` (task: reason); ``source``.
+        ``settings``; ``tasks``, each with ``range`` (of what was fitted), ``seen`` (the fitted
+        checkpoints), ``warnings``, ``no_plan`` (why there is none; or empty), ``held_out``,
+        ``laws`` (``params``, ``intervals``, ``at_bounds``, ``errors``, ``draws``, ``failed``,
+        ``plan``); ``not_fitted`` (task: reason); ``source``.
     """
 
     numbers: dict[str, Any]
@@ -74,9 +79,10 @@ class SuiteFit:
         return [name for name, law in self.task(task)["laws"].items() if "params" in law]
 
     def law(self, task: str, name: str) -> Any:
-        """Return a fitted law; DataError where it was not fitted."""
+        """Return a fitted law with its support; DataError where it was not fitted."""
         require_one_of(name, self.law_names(task), f"law fitted to {task}")
-        return law_of(name, self.task(task)["laws"][name]["params"])
+        law = law_of(name, self.task(task)["laws"][name]["params"])
+        return law.fitted_on(Support.of(_rows_of(self.task(task)["seen"]), metric_of(law)))
 
     def best_law(self, task: str) -> str:
         """Name of the law that best predicts what it has not seen; Chinchilla knows no samples.
@@ -126,7 +132,6 @@ class SuiteFit:
                 for name in suite.law_names(task):
                     suite.law(task, name)
                     suite.law_draws(task, name)
-                extrapolation.fitted_ranges(suite.task(task)["range"])
                 suite.best_law(task)
         except (LookupError, TypeError, AttributeError, ValueError) as error:
             raise DataError(f"{path}: not numbers of t2 fit: {error!s:.200}") from None
@@ -255,7 +260,9 @@ def _fit_task(
         and (by_likelihood or "counts" in data or "mean_nll" not in row.columns)
     ]
     checkpoints = rows.drop_duplicates(["model", "n_tokens"])
-    spans = law_range(rows)
+    support = Support.of(rows)
+    spans = support.ranges
+    reason = _no_plan(checkpoints["model"].nunique(), support)
     flops = 6 * checkpoints["n_params"] * checkpoints["n_tokens"]
     train = settings["train_flops"] or float(flops.median())
     inference = settings["inference_flops"] or 2 * spans["N"][1]
@@ -268,14 +275,23 @@ def _fit_task(
             laws[name] = {"error": str(error)}
             continue
         laws[name] = _describe(fits[name])
-        laws[name]["plan"] = _plans(fits[name].law, train, inference, spans)
+        laws[name]["plan"] = _plans(fits[name].law, train, inference, reason)
     if not fits:
         raise DataError(next(iter(laws.values()))["error"])
     held_out = _out_of_sample(fits, data, checkpoints, settings["cut_off"])
     for name, found in fits.items():
         laws[name]["errors"] = {"in": errors(found.law, rows)} | held_out["errors"].pop(name, {})
-        if settings["n_bootstrap"]:
-            laws[name] |= _uncertainty(found.law, data, settings, (train, inference), n_jobs)
+        if settings["n_bootstrap"] and not reason:
+            smallest = spans["N"][0]
+            budgets = (train, inference, smallest)
+            laws[name] |= _uncertainty(found.law, data, settings, budgets, n_jobs)
+            columns = laws[name]["draws"]
+            drawn = [
+                law_of(name, dict(zip(columns, row, strict=True)))
+                for row in zip(*columns.values(), strict=True)
+            ]
+            for plan in laws[name]["plan"].values():
+                plan["forecast"] = _forecast(drawn, plan)
     del held_out["errors"]
     return {
         "kind": kind,
@@ -283,6 +299,9 @@ def _fit_task(
         "checkpoints": len(checkpoints),
         "questions": int(rows["n_questions"].max()),
         "range": {name: list(ends) for name, ends in spans.items()},
+        "seen": _seen(rows),
+        "warnings": _warnings(rows, fits),
+        "no_plan": reason,
         "budgets": {"train_flops": train, "inference_flops": inference},
         "held_out": held_out,
         "laws": laws,
@@ -315,11 +334,49 @@ def _describe(found: Fit) -> dict[str, Any]:
     }
 
 
-def law_range(rows: pd.DataFrame) -> dict[str, tuple[float, float]]:
-    """Smallest and largest N, D, D/N and k of a curve table."""
-    N, D = rows["n_params"], rows["n_tokens"]
-    columns = {"N": N, "D": D, "D/N": D / N, "k": rows["k"]}
-    return {name: (float(x.min()), float(x.max())) for name, x in columns.items()}
+def _seen(rows: pd.DataFrame) -> list[dict[str, Any]]:
+    """What was measured at each checkpoint, as numbers that JSON can hold."""
+    found = []
+    for _, part in rows.groupby(["model", "n_params", "n_tokens"], sort=False):
+        one = {name: float(part[name].iloc[0]) for name in ("n_params", "n_tokens")}
+        if part["mean_nll"].notna().all():
+            one["mean_nll"] = _short(part["mean_nll"].iloc[0])
+        columns = [x for x in ("k", "pass_at_k", "neg_log_pass") if part[x].notna().all()]
+        found.append(one | {x: [_short(value) for value in part[x]] for x in columns})
+    return found
+
+
+def _short(value: float) -> float:
+    return float(f"{value:.6g}")
+
+
+def _rows_of(seen: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+    """Rows as a curve table has them, from what :func:`_seen` gave."""
+    return pd.concat([pd.DataFrame(one) for one in seen], ignore_index=True)
+
+
+def _warnings(rows: pd.DataFrame, fits: Mapping[str, Fit]) -> list[str]:
+    """What is to be doubted in a task's data, in words."""
+    found = []
+    columns = (rows[name].to_numpy(float) for name in ("k", "neg_log_pass", "mean_nll"))
+    if (place := first_not_mean_nll(*columns)) is not None:
+        row = rows.iloc[place]
+        found.append(
+            f"{row['model']} after {row['n_tokens']:.3g} tokens: -log pass@1 is "
+            f"{row['neg_log_pass']:.4g} and the mean NLL {row['mean_nll']:.4g}, which are one "
+            "number where both are in nats and of the same answers"
+        )
+    told = (warning for fitted in fits.values() for warning in fitted.warnings)
+    return [*found, *dict.fromkeys(told)]
+
+
+def _no_plan(models: int, support: Support) -> str:
+    """Why these checkpoints allow no plan and no interval; empty where they do."""
+    if models == 1:
+        return "no interval and no plan: all checkpoints are of one model"
+    if support.dimension < 2:
+        return "no interval and no plan: the checkpoints lie in one line of log N and log D"
+    return ""
 
 
 # -------------------------------------------------------------------------------------- judging
@@ -421,7 +478,7 @@ def _uncertainty(
     law: Any,
     data: dict[str, pd.DataFrame],
     settings: dict[str, Any],
-    budgets: tuple[float, float],
+    budgets: tuple[float, float, float],
     n_jobs: int | None,
 ) -> dict[str, Any]:
     """Bootstrap over models: draws, intervals, and what went wrong."""
@@ -436,29 +493,23 @@ def _uncertainty(
         return {"failed": failed, "draws": {}, "intervals": {}, "draws_at_bounds": {}}
     if draws.attrs["interrupted"]:
         raise KeyboardInterrupt
-    rows = [dict(zip(draws.columns, row, strict=True)) for row in draws.to_numpy()]
-    laws = [law_of(law, row) for row in rows]
-    found = parallel.run(
-        (partial(_plan_of_draw, one, *budgets) for one in laws[:PLANNED_DRAWS]), n_jobs=n_jobs
-    )
-    plans = pd.DataFrame([plan for plan in found if plan])
-    return {
+    found = {
         "failed": draws.attrs["failed"],
         "draws_at_bounds": draws.attrs["at_bounds"],
         "intervals": _intervals(draws),
-        "plan_intervals": _intervals(plans),
-        "plan_draws": len(plans),
+        "plan_intervals": {},
+        "plan_draws": 0,
         "draws": {str(x): [float(f"{v:.8g}") for v in draws[x]] for x in draws},
     }
-
-
-def _plan_of_draw(law: Any, train: float, inference: float) -> dict[str, float]:
-    """Plan of a resample's law; empty where it has none."""
+    asked = _request(law, *budgets)
     try:
-        plan = _plan(law, train, inference)
-    except ValueError:
-        return {}
-    return {"N": plan.N, "D": plan.D, "k": plan.k, "metric": plan.metric}
+        region = allocation_region(law, draws.iloc[:PLANNED_DRAWS], n_jobs=n_jobs, **asked)
+    except ValueError:  # no draw has a plan
+        return found
+    if len(region.solved) > 1:
+        ends = region.intervals.loc[["N", "D", "k", "metric"], ["low", "high"]]
+        found["plan_intervals"] = {str(name): row.tolist() for name, row in ends.iterrows()}
+    return found | {"plan_draws": len(region.solved)}
 
 
 def _intervals(draws: pd.DataFrame) -> dict[str, list[float]]:
@@ -472,29 +523,53 @@ def _intervals(draws: pd.DataFrame) -> dict[str, list[float]]:
     }
 
 
-def _plan(law: Any, train: float, inference: float, **options: Any) -> Allocation:
+def _request(law: Any, train: float, inference: float, smallest: float) -> Request:
     # A law of the loss alone has no use for samples: its advice is the training optimum.
-    budget = None if isinstance(law, Chinchilla) else inference
-    return allocate(law, train_flops=train, inference_flops=budget, **options)
+    budgets: Request = {"train_flops": train, "n_range": (smallest, None)}
+    if not isinstance(law, Chinchilla):
+        budgets["inference_flops"] = inference
+    return budgets
 
 
-def _plans(
-    law: Any, train: float, inference: float, spans: dict[str, tuple[float, float]]
-) -> dict[str, Any]:
-    """Best plan of the law: with any N, and with N and D inside the range that was fitted."""
-    low = max(spans["N"][0], train / 6 / spans["D"][1])
-    high = min(spans["N"][1], train / 6 / spans["D"][0])
+def _plans(law: Any, train: float, inference: float, reason: str) -> dict[str, Any]:
+    """Best plan of the law, with no N below the fitted ones; and the best inside the support."""
+    if reason:
+        return {name: {"error": reason} for name in ("free", "inside")}
+    request = _request(law, train, inference, law.support.ranges["N"][0])
     found: dict[str, Any] = {}
-    for name, n_range in {"free": None, "inside": (low, high)}.items():
+    searches: dict[str, Callable[..., Allocation]] = {
+        "free": allocate,
+        "inside": _inside,
+    }
+    for name, search in searches.items():
         try:
-            if low > high and n_range:
-                raise ValueError(f"no fitted N and D spend {train:.3g} FLOPs")
-            plan = _plan(law, train, inference, n_range=n_range, fitted=spans)
+            found[name] = describe_plan(search(law, **request))
         except ValueError as error:
             found[name] = {"error": str(error)}
-            continue
-        found[name] = describe_plan(plan)
     return found
+
+
+def _inside(law: Any, **request: Any) -> Allocation:
+    """Best plan whose N and D lie in the hull, with no more samples than were measured near by.
+
+    How many were measured depends on the plan, so the limit is lowered until plan and limit agree.
+    """
+    request["n_range"] = law.support.sizes(request["train_flops"])
+    for _ in range(_LOWERED):
+        plan = allocate(law, **request)
+        if plan.extrapolation == {}:
+            return plan
+        request["max_k"] = float(law.support.largest_k(plan.N, plan.D))
+    raise ValueError(f"no plan with as many samples as were measured near by in {_LOWERED} trials")
+
+
+def _forecast(laws: Sequence[Any], plan: Mapping[str, Any]) -> list[float]:
+    """Central 95 % of a plan's metric under the resamples' laws; empty where there is none."""
+    if "error" in plan or len(laws) < 2:
+        return []
+    place = [plan[x] for x in ("N", "D", "k")]
+    values = [float(Objective.of(law, plan["metric_name"]).metric(*place)) for law in laws]
+    return [float(x) for x in np.quantile(values, [0.025, 0.975])]
 
 
 def describe_plan(plan: Allocation) -> dict[str, Any]:
@@ -509,4 +584,14 @@ def describe_plan(plan: Allocation) -> dict[str, Any]:
         "cost": plan.cost,
         "at_bounds": list(plan.at_bounds),
         "extrapolation": plan.extrapolation,
+        "where": "" if plan.support is None else plan.support.in_words(plan.N, plan.D, plan.k),
+        "nearest": [] if plan.nearest is None else _records(plan.nearest),
     }
+
+
+def _records(table: pd.DataFrame) -> list[dict[str, float | None]]:
+    """Rows as JSON can hold them: what is not a number is None."""
+    return [
+        {str(name): None if math.isnan(value) else float(value) for name, value in row.items()}
+        for row in table.to_dict("records")
+    ]

@@ -53,7 +53,13 @@ def leaves(plan: dict[str, Any]) -> str:
 
 
 def _outcome(plan: dict[str, Any]) -> str:
-    return f"{plan['metric']:.3g} {UNITS[plan['metric_name']]}"
+    return f"{_with_forecast(plan)} {UNITS[plan['metric_name']]}"
+
+
+def _with_forecast(plan: dict[str, Any]) -> str:
+    ends = plan.get("forecast")
+    span = f" [{ends[0]:.3g}, {ends[1]:.3g}]" if ends else ""
+    return f"{plan['metric']:.3g}{span}"
 
 
 def _numbers_of(plan: dict[str, Any], ends: dict[str, Any] | None = None) -> dict[str, str]:
@@ -77,6 +83,36 @@ def in_short(suite: SuiteFit) -> pd.DataFrame:
             | {"without that limit": leaves(plans["free"])}
         )
     return pd.DataFrame(rows)
+
+
+def sentences(suite: SuiteFit) -> list[str]:
+    """One sentence a task: its best law's plan inside the data, and whether it is that."""
+    found = []
+    for task in suite.tasks:
+        plan = suite.task(task)["laws"][suite.best_law(task)]["plan"]["inside"]
+        if "error" in plan:
+            found.append(f"{task}: {plan['error']}.")
+            continue
+        found.append(
+            f"{task}: N = {short(plan['N'])}, D = {short(plan['D'])} "
+            f"({short(plan['tokens_per_parameter'])} tokens per parameter), "
+            f"k = {short(plan['k'])}: {_outcome(plan)}, {plan['where']}."
+        )
+    return found
+
+
+def doubts(suite: SuiteFit) -> list[str]:
+    """What is to be doubted in each task's data; empty where nothing was found."""
+    return [f"{task}: {told}." for task in suite.tasks for told in suite.task(task)["warnings"]]
+
+
+def nearest(suite: SuiteFit, task: str) -> pd.DataFrame:
+    """Checkpoints around the best law's plan inside the data: what was seen, what the law says."""
+    law = suite.best_law(task)
+    rows = suite.task(task)["laws"][law]["plan"]["inside"].get("nearest", [])
+    names = {"N": "N", "D": "D", "k": "k", "largest_k": "largest k", "seen": "seen"}
+    table = pd.DataFrame(rows).rename(columns=names | {"law": label(law)})
+    return table.map(lambda value: "–" if pd.isna(value) else short(value))
 
 
 def budgets(suite: SuiteFit) -> pd.DataFrame:

@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from t2lib.fitting.powers import Fit
 from t2lib.fitting.projection import EXPONENT_RANGE
+from t2lib.fitting.result import Fit
 from t2lib.uncertainty.problem import COEFFICIENTS, Problem
 
 # Flat priors need ends: an E or a coefficient beyond these is no scaling law.

@@ -17,8 +17,8 @@ import pandas as pd
 from scipy import optimize
 
 from t2lib._checks import FloatArray
-from t2lib.fitting.powers import Fit
 from t2lib.fitting.projection import EXPONENT_RANGE
+from t2lib.fitting.result import Fit
 
 Residuals = Callable[[FloatArray], FloatArray]
 

@@ -18,7 +18,7 @@ import pandas as pd
 from scipy import interpolate, optimize, stats
 
 from t2lib._checks import FloatArray
-from t2lib.fitting.powers import Fit
+from t2lib.fitting.result import Fit
 from t2lib.uncertainty.problem import Problem, slopes
 
 Quantity = str | Callable[[Any], float]

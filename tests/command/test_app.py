@@ -303,21 +303,36 @@ def test_plan_from_a_file_is_what_the_library_answers(run, numbers):
     found = json.loads(out)
     suite = t2.SuiteFit.read(numbers)
     name = suite.best_law("maths")
-    plan = t2.allocate(suite.law("maths", name), train_flops=1e19, inference_flops=4e9)
+    law = suite.law("maths", name)
+    # Without a smallest N it is the smallest fitted, not a model of one parameter.
+    limits = {"n_range": (2e7, None)}
+    plan = t2.allocate(law, train_flops=1e19, inference_flops=4e9, **limits)
     assert (found["law"], found["task"]) == (name, "maths")
     assert found["plan"]["N"] == pytest.approx(plan.N)
     assert found["plan"]["metric"] == pytest.approx(plan.metric)
     assert found["resamples"]["answered"] == 5
     low, high = found["resamples"]["spread"]["N"]
     assert low <= high
+    low, high = found["resamples"]["forecast"]
+    assert low <= found["plan"]["metric"] * 1.05 and high >= found["plan"]["metric"] * 0.95
+    assert found["plan"]["where"].startswith("outside what was fitted: ")
+    assert found["plan"]["nearest"][0]["seen"] == pytest.approx(
+        found["plan"]["nearest"][0]["law"], rel=0.2
+    )
 
 
 def test_plan_says_how_far_it_leaves_what_was_fitted(run, numbers):
     _, out, _ = run("plan", numbers, "--task", "maths", "--train-flops", 1e25)
-    assert re.search(r"extrapolation: N is [\d.e+]+ times the largest fitted \(1.5e\+09\)", out)
+    assert re.search(
+        r"k = 1 .*, outside what was fitted: N is [\d.e+]+ times and D is [\d.e+]+ times "
+        r"the nearest place fitted \(N 1.5e\+09, D 4.8e\+11\)\n",
+        out,
+    )
+    assert re.search(r"near by: N = 1.5e\+09, D = 4.8e\+11, k = 1 .* seen, .* by the law", out)
+    assert re.search(r"pass_at_k of this plan from 0\.\d+ to 0\.\d+", out)
     limits = ["--min-params", 1e8, "--max-params", 1.2e9]
     _, out, _ = run("plan", numbers, "--task", "maths", "--train-flops", 1e25, *limits)
-    assert "extrapolation: N is" not in out and "upper bound" in out
+    assert re.search(r"N is 0.8 times and D is \S+ times", out) and "upper bound" in out
 
 
 def test_costs_and_limits_reach_the_search(run, numbers):
@@ -357,7 +372,7 @@ def test_embedded_suites_answer(run, suite, task):
     code, out, err = run("plan", "--suite", suite, "--task", task, *budget)
     assert (code, err) == (0, "")
     assert f"BetaConsistentLaw of {task}" in out and f"embedded suite {suite}" in out
-    assert "extrapolation: D/N is" in out and "no resamples" in out
+    assert "outside what was fitted" in out and "near by: " in out and "no resamples" in out
 
 
 @pytest.mark.parametrize(
@@ -386,8 +401,8 @@ def test_requests_that_cannot_be_met_are_one_line(run, numbers, arguments, messa
         ("{", "row 1, column 2: not JSON"),
         ("[]", "not numbers of t2 fit"),
         ('{"format": 99}', "format is 99"),
-        ('{"format": 1}', "not numbers of t2 fit"),
-        ('{"format": 1, "tasks": {"a": {"laws": 3}}}', "not numbers of t2 fit"),
+        ('{"format": 2}', "not numbers of t2 fit"),
+        ('{"format": 2, "tasks": {"a": {"laws": 3}}}', "not numbers of t2 fit"),
     ],
 )
 def test_files_that_are_no_numbers_are_one_line(run, tmp_path, text, message):

@@ -3,6 +3,7 @@
 from itertools import product
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -483,7 +484,8 @@ def test_what_a_plan_costs():
 
 def test_a_plan_in_words():
     given = {"total_flops": 1e21, "queries": 1e8, "cost": CACHE, "unique_tokens": 1e10}
-    plan = allocate(ADDITIVE, **given, max_k=9, fitted={"N": (1e6, 1e7), "k": (1, 4)})
+    seen = {"n_params": [1e6, 1e7, 1e7], "n_tokens": [1e9, 1e9, 1e11], "k": [4, 4, 4]}
+    plan = allocate(ADDITIVE, **given, max_k=9, fitted=pd.DataFrame(seen))
     words = plan.summary()
     for part in (
         f"N = {plan.N:.4g} parameters",
@@ -492,12 +494,14 @@ def test_a_plan_in_words():
         "1e+08 queries take",
         "epochs of 1e+10 unique tokens",
         "bound: k at its upper bound 9",
-        f"extrapolation: N is {plan.N / 1e7:.3g} times the largest fitted (1e+07)",
-        "extrapolation: k is 2.25 times the largest fitted (4)",
+        f"N is {plan.N / 1e7:.3g} times and D is {plan.D / 1e11:.3g} times the nearest place",
+        "k is 2.25 times the largest measured near by (4)",
+        "near by: N = 1e+07, D = 1e+11, k = 4 of at most 4: neg_log_pass 1.8 by the law",
     ):
         assert part in words
-    inside = allocate(HOFFMANN, train_flops=1e21, fitted={"N": (1e6, 1e11)})
-    assert "within the fitted ranges of N" in inside.summary() and inside.extrapolation == {}
+    wide = pd.DataFrame({"n_params": [1e6, 1e11, 1e9], "n_tokens": [1e10, 1e10, 1e13]})
+    inside = allocate(HOFFMANN, train_flops=1e21, fitted=wide)
+    assert "inside what was fitted" in inside.summary() and inside.extrapolation == {}
     assert allocate(HOFFMANN, train_flops=1e21).extrapolation is None
 
 
@@ -522,7 +526,7 @@ def test_a_plan_in_words():
         ({"total_flops": 1e20, "queries": 1, "verifier": 1.2}, "verifier is 1.2"),
         ({"total_flops": 1e20, "queries": 1, "unique_tokens": -1}, "unique_tokens is -1"),
         ({"total_flops": [1e20, 1e21], "queries": 1}, "allocate takes one budget"),
-        ({"train_flops": 1e20, "fitted": {"M": (1, 2)}}, "fitted has M: must be"),
+        ({"train_flops": 1e20, "fitted": {"M": (1, 2)}}, "fitted has no column n_params: must"),
         (
             {"train_flops": 1e20, "cost": "paper"},
             "cost is a str without train_flops, tokens, query",

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from planning.first_order import first_order_optimum, first_order_residual
 
 import t2lib as t2
-from t2lib.planning.first_order import first_order_optimum, first_order_residual
 from t2lib.planning.forward import allocate, frontier, isoflop_profile
 
 HOFFMANN = t2.Chinchilla(E=1.69, A=406.4, B=410.7, alpha=0.34, beta=0.28)

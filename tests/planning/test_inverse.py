@@ -1,6 +1,7 @@
 """The reverse question: it inverts the forward one, agrees with brute force, and knows limits."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -251,4 +252,5 @@ def test_constraints_cost():
         plan = cheapest(CONSISTENT, target=0.6, queries=1e7, cost=CACHE, **constraint)
         assert plan.total_flops > free.total_flops
         assert plan.metric == pytest.approx(0.6, rel=1e-11)
-    assert cheapest(CONSISTENT, target=0.6, queries=1e7, fitted={"N": (1, 2)}).extrapolation
+    seen = pd.DataFrame({"n_params": [1, 2], "n_tokens": [1, 2]})
+    assert cheapest(CONSISTENT, target=0.6, queries=1e7, fitted=seen).extrapolation

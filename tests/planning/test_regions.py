@@ -112,7 +112,7 @@ def test_bounds_and_what_has_no_plan_are_counted():
     }
     assert region.at_bounds == {"N at its upper bound": 10}
     words = region.summary()
-    assert "10 draws, intervals of 95%" in words and "N at its upper bound: 10 draws" in words
+    assert "under the 10 draws: neg_log_pass" in words and "N at its upper bound: 10 draws" in words
     assert "no plan: 2 draws (alpha is -0.1: must be finite and not negative)" in words
     assert f"N: {region.point.N:.3g}" in words and "regret of the plan in neg_log_pass" in words
 

@@ -84,7 +84,40 @@ def test_plans_spend_the_budgets_and_stay_inside_where_asked(suite):
                 assert 6 * plan["N"] * plan["D"] == pytest.approx(budgets["train_flops"])
                 if name != "Chinchilla":
                     assert 2 * plan["N"] * plan["k"] == pytest.approx(budgets["inference_flops"])
-            assert not {"N", "D"} & set(plans["inside"]["extrapolation"])
+                assert plan["N"] >= 2e7 * (1 - 1e-9), "no smaller than the smallest fitted"
+                low, high = plan["forecast"]
+                assert low < high and low / 1.1 < plan["metric"] < 1.1 * high
+            assert plans["inside"]["extrapolation"] == {}
+            assert plans["inside"]["where"] == "inside what was fitted"
+            assert 1 <= len(plans["inside"]["nearest"]) <= 4
+
+
+def test_inside_keeps_to_the_samples_measured_near_by():
+    table = curve_table(["maths"])
+    weak = table["n_params"] * table["n_tokens"] < 1e16
+    suite = t2.fit_suite(table[weak | (table["k"] <= 4)], n_bootstrap=0, inference_flops=4e10)
+    plans = suite.task("maths")["laws"]["BetaConsistentLaw"]["plan"]
+    assert plans["free"]["k"] > 4 and "k is" in plans["free"]["where"]
+    assert plans["inside"]["k"] <= 4 and plans["inside"]["extrapolation"] == {}
+
+
+def test_one_line_of_checkpoints_has_no_plan_and_no_interval():
+    table = curve_table(["maths"])
+    line = table[table["n_tokens"] == 20 * table["n_params"]]
+    suite = t2.fit_suite(line, n_bootstrap=4)
+    found = suite.task("maths")
+    assert found["no_plan"].endswith("in one line of log N and log D")
+    for law in found["laws"].values():
+        assert "error" in law or law["plan"]["free"] == {"error": found["no_plan"]}
+        assert "intervals" not in law
+
+
+def test_one_model_has_no_plan_and_no_interval():
+    table = curve_table(["maths"], samples=True)
+    suite = t2.fit_suite(table[table["model"] == "m2"], n_bootstrap=4)
+    found = suite.task("maths")
+    assert found["no_plan"].endswith("all checkpoints are of one model")
+    assert found["laws"]["InteractionLaw"]["plan"]["inside"] == {"error": found["no_plan"]}
 
 
 def test_given_budgets_are_used():
@@ -194,10 +227,11 @@ def test_thinning_keeps_both_ends_of_every_model():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda n: n.update(format=2), "format is 2"),
+        (lambda n: n.update(format=1), "format is 1"),
         (lambda n: n["tasks"]["maths"]["laws"]["Chinchilla"]["params"].pop("E"), "missing|unknown"),
-        (lambda n: n["tasks"]["maths"]["range"].update(N=[5, 1]), "range of N"),
-        (lambda n: n["tasks"]["maths"]["range"].update(N="abc"), "not numbers of t2 fit"),
+        (lambda n: n["tasks"]["maths"]["seen"][0].update(n_params=-1), "n_params"),
+        (lambda n: n["tasks"]["maths"]["seen"][0].update(k="abc"), "not numbers of t2 fit"),
+        (lambda n: n["tasks"]["maths"].update(seen=[]), "not numbers of t2 fit"),
         (lambda n: n.update(tasks=[1]), "not numbers of t2 fit"),
         (lambda n: n["tasks"]["maths"].pop("laws"), "not numbers of t2 fit"),
         (lambda n: n["tasks"]["maths"]["laws"].update(Evil={"params": {}}), "no law named 'Evil'"),

@@ -4,6 +4,7 @@ import lmfit
 import numpy as np
 import pandas as pd
 import pytest
+from planning.first_order import first_order_optimum
 from scipy import optimize, stats
 
 import t2lib as t2
@@ -152,7 +153,7 @@ def test_additive_law_s_plan_has_an_interval():
     fit = t2.fit_additive(N, D, k, law.neg_log_pass(N, D, k) + 0.01 * rng.standard_normal(len(N)))
 
     def log_size(law):
-        return np.log10(t2.first_order_optimum(law, train_flops=1e21, inference_flops=2e10))
+        return np.log10(first_order_optimum(law, train_flops=1e21, inference_flops=2e10))
 
     plan = t2.profile(fit, log_size, name="log10 N")
     assert plan.name == "log10 N"

@@ -1,7 +1,7 @@
-"""First-order conditions of a sum of powers under apart budgets: a check of the searches.
+"""First-order conditions of a sum of powers under apart budgets: the oracle of the searches.
 
 A sum of powers is convex in log N along the budget line, so its optimum is the root of one
-derivative. That finds it by other means than :func:`t2lib.allocate` does.
+derivative. That finds it by other means than ``allocate`` does.
 """
 
 from __future__ import annotations
