@@ -161,7 +161,7 @@ class _LogResiduals:
             v[at_work], value[at_work] = best, lowest
             level = start - lowest <= 1e-14 * lowest
             quiet[at_work] = np.where(level, quiet[at_work] + 1, 0)
-            settled = level & (moved < 1e-5) & ((moved < 1e-11) | (moved > 0.5 * before[at_work]))
+            settled = level & close & ((moved < 1e-11) | (moved > 0.5 * before[at_work]))
             before[at_work] = moved
             at_work = at_work[~settled & (quiet[at_work] < _PATIENCE)]
             if not len(at_work):

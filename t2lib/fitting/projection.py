@@ -517,7 +517,8 @@ def _descend_together(
         taken = at_work[good]
         exponents[taken], objective[taken] = trial[good], lower[good]
         gradient[taken], hessian[taken] = trial_gradient[good], trial_hessian[good]
-        settled = good & ((moved < near) | ((moved < 1e-4) & (moved > 0.1 * before[at_work])))
+        level = (moved < 1e-4) & (moved > 0.1 * before[at_work])
+        settled = good & (damping[at_work] < 1e-2) & ((moved < near) | level)
         stuck = ~good & (damping[at_work] > 1e9)
         before[taken] = moved[good]
         damping[at_work] = np.where(
