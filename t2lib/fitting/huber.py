@@ -11,6 +11,7 @@ import numpy as np
 from scipy import special
 
 from t2lib._checks import FloatArray
+from t2lib.fitting.descent import damped_step
 from t2lib.fitting.projection import (
     EXPONENT_RANGE,
     PowerSum,
@@ -61,7 +62,7 @@ def fit_huber_logs(
     first = problem.at_middle(sums)
     relative = np.abs(problem.residuals(first))
     robust = weights / loss**2 * np.minimum(1, delta / np.maximum(relative, 1e-300))
-    second = problem.at_middle(fit_power_sums([N, D], loss, robust, near=first[:, 3:]))
+    second = problem.at_middle(fit_power_sums([N, D], loss, robust))
     v, value = problem.search(np.concatenate([first, second]))
     first_is_lower = value[: len(first)] <= value[len(first) :]
     best = np.where(first_is_lower, 0, len(first)) + np.arange(len(first))
@@ -146,7 +147,7 @@ class _LogResiduals:
             close = np.zeros(len(at_work), dtype=bool)
             for kind, share in enumerate(shares):
                 normal = np.einsum("pin,pjn->pij", J * (w * share)[:, None, :], J)
-                trial = _step(here, gradient, normal, damping[at_work, kind])
+                trial = damped_step(here, gradient, normal, damping[at_work, kind], _LOW, _HIGH)
                 found = inner(w, special.huber(self.delta, self.residuals(trial)))
                 change = np.where(found < start, 0.1, 10.0)
                 damping[at_work, kind] = np.clip(damping[at_work, kind] * change, 1e-12, 1e12)
@@ -167,17 +168,3 @@ class _LogResiduals:
             if not len(at_work):
                 break
         return v, value
-
-
-def _step(
-    v: FloatArray, gradient: FloatArray, normal: FloatArray, damping: FloatArray
-) -> FloatArray:
-    """A damped step within the bounds; what is at one and pushed outwards is held."""
-    free = ~(((v <= _LOW) & (gradient > 0)) | ((v >= _HIGH) & (gradient < 0)))
-    each = np.arange(v.shape[1])
-    diagonal = normal[:, each, each]
-    diagonal = diagonal + 1e-12 * diagonal.sum(axis=1, keepdims=True) + 1e-300
-    held = np.where(free[:, :, None] & free[:, None, :], normal, 0.0)
-    held[:, each, each] = np.where(free, held[:, each, each] + damping[:, None] * diagonal, 1.0)
-    step = np.linalg.solve(held, np.where(free, gradient, 0.0)[:, :, None])[:, :, 0]
-    return np.clip(v - step, _LOW, _HIGH)

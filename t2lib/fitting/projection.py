@@ -232,7 +232,7 @@ class _Projection:
         """The best points, apart from one another, of a grid of exponents the same for all."""
         blocks = [t.powers(axis) for t, axis in zip(self.terms, axes, strict=True)]
         sizes = [len(axis) for axis in axes]
-        cells = np.stack(np.indices(sizes), axis=-1).reshape(-1, len(sizes))
+        cells = np.indices(sizes).reshape(len(sizes), -1).T
         offsets = np.cumsum([1, *sizes[:-1]])
         places = [slice(a, a + size) for a, size in zip(offsets, sizes, strict=True)]
         index = np.concatenate([np.zeros((len(cells), 1), int), cells + offsets], axis=1)
@@ -283,11 +283,17 @@ def _apart(gain: FloatArray, cells: IntArray, count: int) -> list[int]:
 
 def inner(a: FloatArray, b: FloatArray) -> FloatArray:
     """Sum of products along the last axis, in an order that no other axis changes."""
-    return np.multiply(a, b, order="C").sum(axis=-1)
+    products: FloatArray = np.multiply(a, b, order="C")
+    return products.sum(axis=-1)
 
 
 def _times(matrices: FloatArray, vectors: FloatArray) -> FloatArray:
     return np.einsum("pij,pj->pi", matrices, vectors)
+
+
+def _solved(matrices: FloatArray, vectors: FloatArray) -> FloatArray:
+    found: FloatArray = np.linalg.solve(matrices, vectors[:, :, None])[:, :, 0]
+    return found
 
 
 def _least_squares(design: FloatArray, target: FloatArray) -> FloatArray:
@@ -323,7 +329,7 @@ def _non_negative(
 ) -> tuple[FloatArray, FloatArray]:
     """Explained sum of squares and coefficients of non-negative least squares, for a batch."""
     everyone = np.ones(moments.shape, dtype=bool)
-    coefficients = np.linalg.solve(_held(grams, everyone, ridge), moments[:, :, None])[:, :, 0]
+    coefficients = _solved(_held(grams, everyone, ridge), moments)
     outside = np.flatnonzero((coefficients < 0).any(axis=1))
     if len(outside):
         coefficients[outside] = _some_at_zero(grams[outside], moments[outside], ridge)
@@ -342,7 +348,7 @@ def _some_at_zero(grams: FloatArray, moments: FloatArray, ridge: float) -> Float
     left = np.arange(len(moments))
     while len(left):
         right = np.where(free[left], moments[left], 0.0)
-        found = np.linalg.solve(_held(grams[left], free[left], ridge), right[:, :, None])[:, :, 0]
+        found = _solved(_held(grams[left], free[left], ridge), right)
         coefficients[left] = found
         free[left] &= found >= 0
         left = left[(found < 0).any(axis=1)]
@@ -360,7 +366,7 @@ def _best_subset(grams: FloatArray, moments: FloatArray, ridge: float) -> FloatA
     free = np.tile(subsets, (n_problems, 1))
     grams, moments = (np.repeat(a, len(subsets), axis=0) for a in (grams, moments))
     right = np.where(free, moments, 0.0)
-    found = np.linalg.solve(_held(grams, free, ridge), right[:, :, None])[:, :, 0]
+    found = _solved(_held(grams, free, ridge), right)
     gain = np.where((found >= 0).all(axis=1), inner(found, right), -np.inf)
     best = gain.reshape(n_problems, -1).argmax(axis=1)
     return found.reshape(n_problems, -1, width)[np.arange(n_problems), best]
@@ -483,8 +489,8 @@ def _descend(
 ) -> tuple[FloatArray, FloatArray]:
     """Damped Newton steps on the exponents, clipped to their range.
 
-    A search ends after a step shorter than ``near``, or where steps no longer grow shorter, which
-    is rounding.
+    A search ends at a step shorter than ``near``, undamped, or where steps no longer grow shorter,
+    which is rounding.
     """
     exponents, objective = exponents.copy(), np.empty(len(which))
     rows = 0 if projection.tabled and not exactly else len(projection.y)
@@ -513,14 +519,17 @@ def _descend_together(
         lower, trial_gradient, trial_hessian = evaluate(which[at_work], trial)
         # Close to the minimum the sum of squares is level to rounding, the gradient is not.
         slack = np.where(moved < 1e-4, 1e-12, 0.0) * objective[at_work]
-        good = lower <= objective[at_work] + slack
+        gained = objective[at_work] - lower
+        good = gained >= -slack
         taken = at_work[good]
         exponents[taken], objective[taken] = trial[good], lower[good]
         gradient[taken], hessian[taken] = trial_gradient[good], trial_hessian[good]
-        level = (moved < 1e-4) & (moved > 0.1 * before[at_work])
-        settled = good & (damping[at_work] < 1e-2) & ((moved < near) | level)
+        undamped = moved * (1 + damping[at_work])
+        level = good & (undamped < 1e-4) & (undamped > 0.1 * before[at_work])
+        crawls = good & (gained <= 1e-13 * lower) & (moved < 1e-3 * undamped)
+        settled = (undamped < near) | level | crawls
         stuck = ~good & (damping[at_work] > 1e9)
-        before[taken] = moved[good]
+        before[taken] = undamped[good]
         damping[at_work] = np.where(
             good, damping[at_work] / 100, np.maximum(10 * damping[at_work], 1.0)
         )

@@ -65,7 +65,9 @@ def problems() -> dict:
     def sums(xs: list[np.ndarray], y: np.ndarray):
         def fit(weights: np.ndarray) -> np.ndarray:
             found = fit_power_sums(xs, y, weights)
-            return np.array([[s.constant, *s.coefficients, *s.exponents, s.objective] for s in found])
+            return np.array(
+                [[s.constant, *s.coefficients, *s.exponents, s.objective] for s in found]
+            )
 
         return fit, len(y)
 
