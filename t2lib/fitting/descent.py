@@ -40,7 +40,7 @@ class Descent:
 
 
 def descend(
-    evaluate: Evaluate, start: FloatArray, low: FloatArray, high: FloatArray, near: float = 1e-11
+    evaluate: Evaluate, start: FloatArray, low: FloatArray, high: FloatArray, near: float = 1e-9
 ) -> Descent:
     """Minimise a sum of squared residuals from one start.
 
@@ -76,12 +76,12 @@ def descend(
         # Close to the minimum the sum is level to rounding, the gradient is not.
         slack = 1e-12 * value if moved < 1e-5 else 0.0
         if not found <= value + slack:  # nor where a trial far outside is no number
-            damping *= 10
+            damping *= 3
             continue
         v, value, residuals, jacobian = step[0], found, trial, trial_jacobian
         if damping < 1e-2 and (moved < near or (moved < 1e-5 and moved > 0.5 * before)):
             break
-        damping, before = max(damping / 10, 1e-12), moved
+        damping, before = damping / 5, moved
     return Descent(v, value, jacobian, evaluations)
 
 
