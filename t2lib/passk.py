@@ -145,7 +145,8 @@ def _mean_over_questions(
         raise ValueError("nll has no questions: its last axis must hold at least one")
     require(losses >= 0, "nll", losses, "must be a number of nats, 0 or more")
     log_k = np.log(at_least_one(k))
-    rows = losses.reshape(-1, losses.shape[-1])
+    # In C order, so that a question's mean is summed alike in a table of any layout.
+    rows = np.ascontiguousarray(losses).reshape(-1, losses.shape[-1])
     out = np.empty((len(rows), log_k.size))
     step = max(1, _BLOCK // rows.shape[1])
     for start in range(0, len(rows), step):
@@ -258,14 +259,17 @@ def beta_a_from_mean_nll(b: npt.ArrayLike, mean_nll: npt.ArrayLike) -> FloatArra
     with np.errstate(over="ignore"):
         log_a = np.log(np.minimum(1 / target, 1e150) + b / np.expm1(np.minimum(target, 700.0)))
     log_target = np.log(target)
+    settled = np.zeros(target.shape, dtype=bool)
     for _ in range(100):
         a = np.exp(log_a)
         mean = _digamma_difference(a, b)
         slope = -a * _trigamma_difference(a, b) / mean
         step = np.clip((np.log(mean) - log_target) / slope, -2.0, 2.0)
-        log_a = log_a - step
-        # Steps shrink quadratically: after one of 1e-8 the rest is rounding.
-        if np.all(np.abs(step) < 1e-8):
+        log_a = np.where(settled, log_a, log_a - step)
+        # Steps shrink quadratically: after one of 1e-8 the rest is rounding. Each element stops
+        # there by itself, so that its last digits do not depend on the others.
+        settled |= np.abs(step) < 1e-8
+        if settled.all():
             break
     return np.exp(log_a)
 
@@ -352,12 +356,14 @@ def _log_gamma_ratio(z: Any, a: Any, k: Any) -> FloatArray:
 
 
 def _summed(shifted: Callable[[Any], FloatArray], shape: tuple[int, ...]) -> FloatArray:
-    """Sum a recurrence's term over its shifts: side by side, or for large arrays one by one.
+    """Sum a recurrence's term over its shifts: side by side, or one by one.
 
-    Side by side they cost a few calls instead of many; a large array fills the caches alone.
+    Side by side they cost a few calls instead of many, which counts for a few elements only.
+    Either way they are added from the first to the last: ``sum`` would pair those of one element.
     """
-    if math.prod(shape) <= 4096:
-        return shifted(np.arange(float(_STIRLING_FROM)).reshape(-1, *(1,) * len(shape))).sum(axis=0)
+    if math.prod(shape) <= 32:
+        shifts = np.arange(float(_STIRLING_FROM)).reshape(-1, *(1,) * len(shape))
+        return np.asarray(np.add.accumulate(shifted(shifts), axis=0)[-1])
     total = shifted(0.0)
     for j in range(1, _STIRLING_FROM):
         total += shifted(float(j))

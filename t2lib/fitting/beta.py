@@ -18,6 +18,7 @@ from scipy import optimize, special
 from t2lib import passk
 from t2lib._belonging import first_contradiction
 from t2lib._checks import FloatArray, at_least_one, require, whole
+from t2lib.fitting.descent import Descent, Evaluate, descend
 from t2lib.fitting.powers import _columns, _flat, _power_bounds, fit_chinchilla
 from t2lib.fitting.projection import EXPONENT_RANGE
 from t2lib.fitting.result import Fit
@@ -32,8 +33,8 @@ _CHINCHILLA = ("E", "A", "B", "alpha", "beta")
 _THETA = ("theta0", "theta1", "theta2", "theta3", "theta4")
 _THETA_BOUNDS = [(-100.0, 100.0), (1e-3, 100.0), (1e-9, 1.0), (-30.0, 30.0), (-30.0, 30.0)]
 _LINK_BOUNDS = [(-30.0, 30.0), (-10.0, 10.0)]
-# Rows used to choose starting points; the search itself sees them all.
-_PILOT_ROWS = 400
+# Checkpoints used to choose starting points; the search itself sees them all.
+_PILOT_CHECKPOINTS = 60
 _STARTS = 3
 # An nll of 0 is p = 1, of which the Beta's density is 0 or infinite: p is the next number below.
 _LEAST_NLL = 2.0**-53
@@ -248,10 +249,10 @@ def _pass_residuals(
     k: FloatArray,
     target: FloatArray,
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Predicted minus observed pass@k, its Jacobian, and its derivative by the row's loss."""
+    """Predicted minus observed pass@k, Jacobian of shape (p, n), derivative by the row's loss."""
     a, b, wrt, wrt_loss = shape(parameters, losses)
     value, by_a, by_b = _pass_and_slopes(a[rows], b[rows], k)
-    jacobian = by_a[:, None] * wrt[0].T[rows] + by_b[:, None] * wrt[1].T[rows]
+    jacobian = by_a * wrt[0][:, rows] + by_b * wrt[1][:, rows]
     return value - target, jacobian, by_a * wrt_loss[0][rows] + by_b * wrt_loss[1][rows]
 
 
@@ -450,57 +451,35 @@ def _second_stage(
 ) -> tuple[FloatArray, float, int, tuple[str, ...]]:
     """Least squares of pass@k over the parameters that turn a loss into a Beta distribution."""
     low, high = np.array(bounds).T
-    pilot = np.linspace(0, len(rows) - 1, min(len(rows), _PILOT_ROWS)).astype(int)
+    # Every k of some checkpoints: the special functions are needed at few losses then.
+    some = np.linspace(0, len(losses) - 1, min(len(losses), _PILOT_CHECKPOINTS)).astype(int)
+    pilot = np.flatnonzero(np.isin(rows, some))
 
-    def search(
-        start: FloatArray, pick: npt.NDArray[np.int64], tolerance: float = 1e-12
-    ) -> optimize.OptimizeResult:
-        last: dict[bytes, tuple[FloatArray, FloatArray, FloatArray]] = {}
+    def residuals_of(pick: npt.NDArray[np.int64]) -> Evaluate:
         own, picked = np.unique(rows[pick], return_inverse=True)
+        levels, k, target = losses[own], x["k"][pick], x["pass_at_k"][pick]
+        return lambda v: _pass_residuals(shape, v, levels, picked, k, target)[:2]
 
-        def evaluate(v: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
-            if v.tobytes() not in last:  # residuals and Jacobian come from one pass
-                last.clear()
-                last[v.tobytes()] = _pass_residuals(
-                    shape, v, losses[own], picked, x["k"][pick], x["pass_at_k"][pick]
-                )
-            return last[v.tobytes()]
-
-        return optimize.least_squares(
-            lambda v: evaluate(v)[0],
-            np.clip(start, low + 1e-9, high - 1e-9),
-            jac=lambda v: evaluate(v)[1],
-            bounds=(low, high),
-            x_scale="jac",
-            xtol=100 * tolerance,
-            ftol=tolerance,
-            gtol=1e-12,
-            max_nfev=300,
-        )
-
-    def cost(start: FloatArray) -> float:
-        a, b, _, _ = shape(start, losses[rows[pilot]])
-        r = passk.beta_pass_at_k(a, b, x["k"][pilot]) - x["pass_at_k"][pilot]
-        return float(r @ r)
-
-    everyone = np.arange(len(rows))
+    everyone, few = residuals_of(np.arange(len(rows))), residuals_of(pilot)
     if len(starts) == 1:
-        results = [search(starts[0], everyone)]
+        results = [descend(everyone, starts[0], low, high)]
     else:
-        nearest = sorted(starts, key=cost)[:_STARTS]
+        nearest = sorted(starts, key=lambda start: float((few(start)[0] ** 2).sum()))[:_STARTS]
         # A pilot only shows the way to a basin.
-        pilots = sorted((search(start, pilot, 1e-6) for start in nearest), key=_cost)
-        results = [search(pilots[0].x, everyone)]
+        pilots = sorted((descend(few, start, low, high, 1e-3) for start in nearest), key=_objective)
+        results = [descend(everyone, pilots[0].parameters, low, high)]
         for other in pilots[1:]:  # a second basin is followed only where there is one
-            if np.abs(other.x - pilots[0].x).max() > 0.1 and other.cost < 1.5 * pilots[0].cost:
-                results.append(search(other.x, everyone))
-    best = min(results, key=_cost)
-    found = _named_bounds(best.x, low, high, names) + _flat(best.jac, names)
-    return best.x, float(2 * best.cost), sum(r.nfev for r in results), found
+            apart = np.abs(other.parameters - pilots[0].parameters).max() > 0.1
+            if apart and other.objective < 1.5 * pilots[0].objective:
+                results.append(descend(everyone, other.parameters, low, high))
+    best = min(results, key=_objective)
+    v = best.parameters
+    found = _named_bounds(v, low, high, names) + _flat(best.jacobian.T, names)
+    return v, best.objective, sum(r.evaluations for r in results), found
 
 
-def _cost(result: optimize.OptimizeResult) -> float:
-    return float(result.cost)
+def _objective(result: Descent) -> float:
+    return result.objective
 
 
 def _named_bounds(
@@ -545,16 +524,15 @@ def _joint(
         term_N, term_D = np.exp(-v[3] * log_N), np.exp(-v[4] * log_D)
         losses = v[0] + v[1] * term_N + v[2] * term_D
         slopes = np.stack(
-            [np.ones_like(losses), term_N, term_D, -v[1] * log_N * term_N, -v[2] * log_D * term_D],
-            axis=1,
+            [np.ones_like(losses), term_N, term_D, -v[1] * log_N * term_N, -v[2] * log_D * term_D]
         )
         r, by_link, by_loss = _pass_residuals(
             _consistent_shape, v[5:], losses, checkpoints.rows, x["k"], x["pass_at_k"]
         )
-        upper = np.concatenate([by_loss[:, None] * slopes[checkpoints.rows], by_link], axis=1)
-        lower = np.concatenate([slopes, np.zeros((len(losses), 2))], axis=1)
+        upper = np.concatenate([by_loss * slopes[:, checkpoints.rows], by_link])
+        lower = np.concatenate([slopes, np.zeros((2, len(losses)))])
         value = np.concatenate([r / scale_pass, (losses - checkpoints.loss) / scale_loss])
-        return value, np.concatenate([upper / scale_pass, lower / scale_loss[:, None]])
+        return value, np.concatenate([upper / scale_pass, lower / scale_loss], axis=1)
 
     start = np.array(
         [
@@ -569,24 +547,16 @@ def _joint(
     )
     low = np.array([0, 0, 0, EXPONENT_RANGE[0], EXPONENT_RANGE[0], -30, -10])
     high = np.array([np.inf, np.inf, np.inf, EXPONENT_RANGE[1], EXPONENT_RANGE[1], 30, 10])
-    result = optimize.least_squares(
-        lambda v: residuals(v)[0],
-        np.clip(start, low + 1e-9, high - 1e-9),
-        jac=lambda v: residuals(v)[1],
-        bounds=(low, high),
-        x_scale="jac",
-        xtol=1e-10,
-        ftol=1e-12,
-        max_nfev=200,
-    )
-    # The search stays a little inside its bounds: what is nothing in the data's middle is 0.
-    result.x[:3] = np.where(result.x[:3] < 1e-6, 0.0, result.x[:3])
-    E, A, B, alpha, beta, c0, c1 = result.x.tolist()
+    found = descend(residuals, start, low, high)
+    v = found.parameters
+    # What is nothing in the data's middle is 0.
+    v[:3] = np.where(v[:3] < 1e-6, 0.0, v[:3])
+    E, A, B, alpha, beta, c0, c1 = v.tolist()
     A, B = A * float(np.exp(alpha * middle_N)), B * float(np.exp(beta * middle_D))
     names = ("c0", "c1")
-    found = _named_bounds(result.x[5:], low[5:], high[5:], names) + _flat(result.jac[:, 5:], names)
+    bounds = _named_bounds(v[5:], low[5:], high[5:], names) + _flat(found.jacobian[5:].T, names)
     law = BetaConsistentLaw(Chinchilla(E, A, B, alpha, beta), c0, c1)
-    return law, float(2 * result.cost), int(result.nfev), found
+    return law, found.objective, found.evaluations, bounds
 
 
 def _beta_fit(

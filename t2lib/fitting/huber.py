@@ -11,7 +11,14 @@ import numpy as np
 from scipy import special
 
 from t2lib._checks import FloatArray
-from t2lib.fitting.projection import EXPONENT_RANGE, PowerSum, fit_power_sums, parts_of
+from t2lib.fitting.descent import damped_step
+from t2lib.fitting.projection import (
+    EXPONENT_RANGE,
+    PowerSum,
+    fit_power_sums,
+    inner,
+    parts_of,
+)
 
 _LOW = np.array([0.0, 0.0, 0.0, EXPONENT_RANGE[0], EXPONENT_RANGE[0]])
 _HIGH = np.array([np.inf, np.inf, np.inf, EXPONENT_RANGE[1], EXPONENT_RANGE[1]])
@@ -56,10 +63,10 @@ def fit_huber_logs(
     relative = np.abs(problem.residuals(first))
     robust = weights / loss**2 * np.minimum(1, delta / np.maximum(relative, 1e-300))
     second = problem.at_middle(fit_power_sums([N, D], loss, robust))
-    (v, value), (other, other_value) = problem.search(first), problem.search(second)
-    lower = other_value < value
-    v[lower], value[lower] = other[lower], other_value[lower]
-    return problem.at_one(v), value
+    v, value = problem.search(np.concatenate([first, second]))
+    first_is_lower = value[: len(first)] <= value[len(first) :]
+    best = np.where(first_is_lower, 0, len(first)) + np.arange(len(first))
+    return problem.at_one(v[best]), value[best]
 
 
 class _LogResiduals:
@@ -115,57 +122,49 @@ class _LogResiduals:
         return np.log(model) - self.log_loss, np.stack(slopes, axis=1) / model[:, None, :]
 
     def search(self, v: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Follow each weighting's start to the bottom."""
+        """Follow each start to the bottom; there may be several for each weighting, in turn."""
         v, value = v.copy(), np.empty(len(v))
+        which = np.arange(len(v)) % len(self.weights)
         # A trial far outside may overflow; it is then no lower, and refused.
         with np.errstate(over="ignore", invalid="ignore"):
             for part in parts_of(np.arange(len(v)), 20 * len(self.log_loss)):
-                v[part], value[part] = self._search_together(v[part], self.weights[part])
+                v[part], value[part] = self._search_together(v[part], self.weights[which[part]])
         return v, value
 
     def _search_together(self, v: FloatArray, weights: FloatArray) -> tuple[FloatArray, FloatArray]:
-        residuals, jacobian = self.parts(v)
-        value = (weights * special.huber(self.delta, residuals)).sum(axis=1)
+        value = inner(weights, special.huber(self.delta, self.residuals(v)))
         damping = np.full((len(v), 2), 1e-6)
+        before = np.full(len(v), np.inf)
         quiet = np.zeros(len(v), dtype=int)
         at_work = np.arange(len(v))
         for _ in range(_STEPS):
-            here, w, r, J = v[at_work], weights[at_work], residuals[at_work], jacobian[at_work]
-            gradient = (J @ (w * np.clip(r, -self.delta, self.delta))[:, :, None])[:, :, 0]
+            here, w, start = v[at_work], weights[at_work], value[at_work]
+            r, J = self.parts(here)
+            gradient = np.einsum("pin,pn->pi", J, w * np.clip(r, -self.delta, self.delta))
             size = np.abs(r)
-            lowest = value[at_work]
             shares = ((size <= self.delta).astype(float), self.delta / np.maximum(size, self.delta))
+            best, lowest = here, start
+            close = np.zeros(len(at_work), dtype=bool)
             for kind, share in enumerate(shares):
-                normal = (J * (w * share)[:, None, :]) @ J.swapaxes(1, 2)
-                trial = _step(here, gradient, normal, damping[at_work, kind])
-                trial_r, trial_J = self.parts(trial)
-                found = (w * special.huber(self.delta, trial_r)).sum(axis=1)
-                helped = found < value[at_work]
-                change = np.where(helped, 0.1, 10.0)
+                normal = np.einsum("pin,pjn->pij", J * (w * share)[:, None, :], J)
+                trial = damped_step(here, gradient, normal, damping[at_work, kind], _LOW, _HIGH)
+                found = inner(w, special.huber(self.delta, self.residuals(trial)))
+                change = np.where(found < start, 0.1, 10.0)
                 damping[at_work, kind] = np.clip(damping[at_work, kind] * change, 1e-12, 1e12)
-                better = found < lowest
-                taken = at_work[better]
+                better = (found < lowest) & ~close
+                if kind == 0:
+                    moved = np.abs(trial - here).max(axis=1)
+                    # Close to the minimum the sum is level to rounding, the gradient is not.
+                    close = (moved < 1e-5) & (found <= start * (1 + 1e-12))
+                    better |= close
+                best = np.where(better[:, None], trial, best)
                 lowest = np.where(better, found, lowest)
-                v[taken], residuals[taken] = trial[better], trial_r[better]
-                jacobian[taken] = trial_J[better]
-            gained = value[at_work] - lowest
-            value[at_work] = lowest
-            quiet[at_work] = np.where(gained <= 1e-14 * lowest, quiet[at_work] + 1, 0)
-            at_work = at_work[quiet[at_work] < _PATIENCE]
+            v[at_work], value[at_work] = best, lowest
+            level = start - lowest <= 1e-14 * lowest
+            quiet[at_work] = np.where(level, quiet[at_work] + 1, 0)
+            settled = level & close & ((moved < 1e-11) | (moved > 0.5 * before[at_work]))
+            before[at_work] = moved
+            at_work = at_work[~settled & (quiet[at_work] < _PATIENCE)]
             if not len(at_work):
                 break
         return v, value
-
-
-def _step(
-    v: FloatArray, gradient: FloatArray, normal: FloatArray, damping: FloatArray
-) -> FloatArray:
-    """A damped step within the bounds; what is at one and pushed outwards is held."""
-    free = ~(((v <= _LOW) & (gradient > 0)) | ((v >= _HIGH) & (gradient < 0)))
-    each = np.arange(v.shape[1])
-    diagonal = normal[:, each, each]
-    diagonal = diagonal + 1e-12 * diagonal.sum(axis=1, keepdims=True) + 1e-300
-    held = np.where(free[:, :, None] & free[:, None, :], normal, 0.0)
-    held[:, each, each] = np.where(free, held[:, each, each] + damping[:, None] * diagonal, 1.0)
-    step = np.linalg.solve(held, np.where(free, gradient, 0.0)[:, :, None])[:, :, 0]
-    return np.clip(v - step, _LOW, _HIGH)

@@ -7,13 +7,17 @@ the exponents finds the basins, Newton steps on the projected objective the mini
 Several starts, and several weightings of the same rows (a bootstrap), are searched side by side:
 arrays below have a first axis of R weightings, or of P problems, which are a weighting and a
 start each. One fit is the case R = 1.
+
+A problem's numbers are the same to the last bit whatever else is in its batch. Sums therefore run
+along the last axis of arrays in C order, in numpy's own loops: a BLAS product sums in an order
+that depends on shape, layout and number of threads.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from itertools import combinations, pairwise, product
+from itertools import combinations, product
 
 import numpy as np
 import numpy.typing as npt
@@ -64,27 +68,34 @@ class _Term:
         self.log_levels = np.log(levels) - self.log_scale
 
     def powers(self, exponents: FloatArray) -> FloatArray:
-        """One column for each exponent, shape (levels, exponents)."""
-        return np.exp(-np.multiply.outer(self.log_levels, exponents))
+        """One row for each exponent, shape (exponents, levels)."""
+        return np.exp(np.multiply.outer(-exponents, self.log_levels))
 
     def derivatives(self, exponents: FloatArray) -> FloatArray:
-        """Power and its first two derivatives by the exponent, shape (P, levels, 3)."""
-        columns = np.empty((len(exponents), len(self.log_levels), 3))
-        np.exp(-np.multiply.outer(exponents, self.log_levels), out=columns[:, :, 0])
-        np.multiply(columns[:, :, 0], -self.log_levels, out=columns[:, :, 1])
-        np.multiply(columns[:, :, 1], -self.log_levels, out=columns[:, :, 2])
-        return columns
+        """Power and its first two derivatives by the exponent, shape (P, 3, levels)."""
+        found = np.empty((len(exponents), 3, len(self.log_levels)))
+        found[:, 0] = self.powers(exponents)
+        found[:, 1] = found[:, 0] * -self.log_levels
+        found[:, 2] = found[:, 1] * -self.log_levels
+        return found
 
 
 class _Projection:
-    """The least sum of squares that is possible at given exponents, with two derivatives."""
+    """The least sum of squares that is possible at given exponents, with two derivatives.
+
+    Inner products with derivatives are ordered: the constant, then all powers, all slopes (first
+    derivatives by the exponents), all bends (second ones).
+    """
 
     def __init__(self, xs: list[FloatArray], y: FloatArray, weights: FloatArray) -> None:
         self.terms = [_Term(x) for x in xs]
-        self.y, self.weights = y, weights
-        self.square = weights @ (y * y)
+        self.y, self.weights = y, np.ascontiguousarray(weights)
+        self.square = inner(self.weights, y * y)
         self.evaluations = 0
-        self.design = np.concatenate([[0], 1 + 3 * np.arange(len(xs))])
+        terms = len(xs)
+        self.design, self.slope = slice(0, 1 + terms), slice(1 + terms, 1 + 2 * terms)
+        self.bend = slice(1 + 2 * terms, None)
+        self.own = [slice(1 + t, None, terms) for t in range(terms)]
         sizes = [len(term.log_levels) for term in self.terms]
         # Scaling-law data repeat few sizes, budgets and k. Where the tables of pairs of levels
         # are smaller than the rows, every inner product comes from them, at a fraction of a pass.
@@ -101,47 +112,47 @@ class _Projection:
                 for i, j in combinations(range(len(sizes)), 2)
             }
 
-    def gram(self, which: IntArray, columns: list[FloatArray]) -> tuple[FloatArray, FloatArray]:
-        """Inner products of the constant and of columns given by level, and theirs with y.
+    def gram(
+        self, which: IntArray, blocks: list[FloatArray], places: list[slice]
+    ) -> tuple[FloatArray, FloatArray]:
+        """Inner products of the constant and of functions given by level, and theirs with y.
 
-        Each block of columns has shape (P, levels, columns) or, the same for all problems,
-        (levels, columns).
+        Each term's block has shape (P, functions, levels) or, the same for all problems,
+        (functions, levels); its functions come to stand at its places.
         """
         if not self.tabled:
-            matrix = self._rows(columns)
-            weighted = matrix.swapaxes(-1, -2) * self.weights[which][:, None, :]
-            return weighted @ matrix, weighted @ self.y
-        ends = np.cumsum([1] + [block.shape[-1] for block in columns])
-        parts = [slice(a, b) for a, b in pairwise(ends)]
-        gram = np.empty((len(which), ends[-1], ends[-1]))
-        moment = np.empty((len(which), ends[-1]))
+            matrix = self._rows(blocks, places)
+            weighted = matrix * self.weights[which][:, None, :]
+            return (
+                np.einsum("...in,...jn->...ij", weighted, matrix),
+                np.einsum("pin,n->pi", weighted, self.y),
+            )
+        width = 1 + sum(block.shape[-2] for block in blocks)
+        gram, moment = np.empty((len(which), width, width)), np.empty((len(which), width))
         gram[:, 0, 0] = self.totals[0][which].sum(axis=1)
         moment[:, 0] = self.moments[0][which].sum(axis=1)
-        for i, (here, block) in enumerate(zip(parts, columns, strict=True)):
-            total = self.totals[i][which]
-            transposed = block.swapaxes(-1, -2)
-            gram[:, 0, here] = gram[:, here, 0] = (total[:, None, :] @ block)[:, 0]
-            gram[:, here, here] = (transposed * total[:, None, :]) @ block
-            moment[:, here] = (self.moments[i][which][:, None, :] @ block)[:, 0]
-            for j in range(i + 1, len(columns)):
-                cross = transposed @ (self.pairs[i, j][which] @ columns[j])
-                gram[:, here, parts[j]] = cross
-                gram[:, parts[j], here] = cross.swapaxes(1, 2)
+        for i, (here, block) in enumerate(zip(places, blocks, strict=True)):
+            weighted = block * self.totals[i][which][:, None, :]
+            gram[:, 0, here] = gram[:, here, 0] = weighted.sum(axis=2)
+            gram[:, here, here] = np.einsum("...il,...jl->...ij", weighted, block)
+            moment[:, here] = np.einsum("...il,...l->...i", block, self.moments[i][which])
+            for j in range(i + 1, len(blocks)):
+                across = np.einsum("...lm,...jm->...jl", self.pairs[i, j][which], blocks[j])
+                cross = np.einsum("...il,...jl->...ij", block, across)
+                gram[:, here, places[j]] = cross
+                gram[:, places[j], here] = cross.swapaxes(1, 2)
         return gram, moment
 
-    def _rows(self, columns: list[FloatArray]) -> FloatArray:
-        """The design matrix: the constant and the columns at each row, shape (..., n, columns)."""
-        shape = (*columns[0].shape[:-2], len(self.y))
-        matrix = np.empty((*shape, 1 + sum(block.shape[-1] for block in columns)))
-        matrix[..., 0] = 1
-        start = 1
-        for block, term in zip(columns, self.terms, strict=True):
-            stop = start + block.shape[-1]
-            matrix[..., start:stop] = block[..., term.rows, :]
-            start = stop
+    def _rows(self, blocks: list[FloatArray], places: list[slice]) -> FloatArray:
+        """The constant and the functions at each row, shape (..., functions, n)."""
+        width = 1 + sum(block.shape[-2] for block in blocks)
+        matrix = np.empty((*blocks[0].shape[:-2], width, len(self.y)))
+        matrix[..., 0, :] = 1
+        for block, term, here in zip(blocks, self.terms, places, strict=True):
+            matrix[..., here, :] = block[..., term.rows]
         return matrix
 
-    def _derivative_columns(self, exponents: FloatArray) -> list[FloatArray]:
+    def _derivatives_by_level(self, exponents: FloatArray) -> list[FloatArray]:
         self.evaluations += len(exponents)
         return [t.derivatives(e) for t, e in zip(self.terms, exponents.T, strict=True)]
 
@@ -160,11 +171,10 @@ class _Projection:
             The weighting of each problem.
         exponents : ndarray, shape (P, terms)
         """
-        gram, moment = self.gram(which, self._derivative_columns(exponents))
-        inner = gram[:, self.design[:, None], self.design]
-        gain, c = _non_negative(inner, moment[:, self.design], 1e-15)
-        residual_moments = (gram[:, :, self.design] @ c[:, :, None])[:, :, 0] - moment
-        return self.square[which] - gain, *self._derivatives(c, gram, residual_moments)
+        gram, moment = self.gram(which, self._derivatives_by_level(exponents), self.own)
+        gain, c = _non_negative(gram[:, self.design, self.design], moment[:, self.design], 1e-15)
+        of_residuals = _times(gram[:, :, self.design], c) - moment
+        return self.square[which] - gain, *self._derivatives(c, gram, of_residuals)
 
     def evaluate_exactly(
         self, which: IntArray, exponents: FloatArray
@@ -174,65 +184,67 @@ class _Projection:
         Inner products hold a sum of squares only to rounding of that of y, which is too little
         where a law fits almost perfectly.
         """
-        matrix = self._rows(self._derivative_columns(exponents))
-        matrix *= np.sqrt(self.weights[which])[:, :, None]
-        target = np.sqrt(self.weights[which]) * self.y
-        design = np.ascontiguousarray(matrix[:, :, self.design])
-        c = np.array([_solve(X, y) for X, y in zip(design, target, strict=True)])
-        residuals = (design @ c[:, :, None])[:, :, 0] - target
-        transposed = matrix.swapaxes(1, 2)
-        gram, moment = transposed @ matrix, (transposed @ residuals[:, :, None])[:, :, 0]
-        return (residuals**2).sum(axis=1), *self._derivatives(c, gram, moment)
+        root = np.sqrt(self.weights[which])
+        matrix = self._rows(self._derivatives_by_level(exponents), self.own) * root[:, None, :]
+        design, target = matrix[:, self.design], root * self.y
+        c = _least_squares(design, target)
+        residuals = np.einsum("pc,pcn->pn", c, design) - target
+        gram = np.einsum("pin,pjn->pij", matrix, matrix)
+        of_residuals = np.einsum("pin,pn->pi", matrix, residuals)
+        return inner(residuals, residuals), *self._derivatives(c, gram, of_residuals)
 
     def coefficients(self, exponents: FloatArray) -> FloatArray:
         """Best non-negative c0, c1, ... of each weighting at its exponents."""
-        found = []
-        for w, e in zip(np.sqrt(self.weights), exponents, strict=True):
-            columns = [t.powers(e[i : i + 1]) for i, t in enumerate(self.terms)]
-            found.append(_solve(self._rows(columns) * w[:, None], w * self.y))
-        return np.array(found)
+        found = np.empty((len(exponents), 1 + len(self.terms)))
+        for part in parts_of(np.arange(len(exponents)), found.shape[1] * len(self.y)):
+            powers = [
+                t.powers(e)[:, None] for t, e in zip(self.terms, exponents[part].T, strict=True)
+            ]
+            root = np.sqrt(self.weights[part])
+            design = self._rows(powers, self.own) * root[:, None, :]
+            found[part] = _least_squares(design, root * self.y)
+        return found
 
     def _derivatives(
         self, c: FloatArray, gram: FloatArray, of_residuals: FloatArray
     ) -> tuple[FloatArray, FloatArray]:
         """Gradient and Hessian of half the sum of squares by the exponents.
 
-        ``gram`` holds the inner products of the constant and each term's power, slope and bend,
-        and ``of_residuals`` theirs with the residuals.
+        ``of_residuals`` are the inner products with the residuals.
         """
-        slope, bend = self.design[1:] + 1, self.design[1:] + 2
-        terms = np.arange(len(slope))
-        own = c[:, 1:]
-        inward = of_residuals[:, slope]
-        hessian = own[:, :, None] * own[:, None, :] * gram[:, slope[:, None], slope]
-        hessian[:, terms, terms] += own * of_residuals[:, bend]
-        mixed = gram[:, self.design[:, None], slope] * own[:, None, :]
-        mixed[:, terms + 1, terms] += inward
+        design, slope = self.design, self.slope
+        own, inward = c[:, 1:], of_residuals[:, slope]
+        diagonal = np.eye(own.shape[1])
+        hessian = own[:, :, None] * own[:, None, :] * gram[:, slope, slope]
+        hessian += (own * of_residuals[:, self.bend])[:, None, :] * diagonal
+        mixed = gram[:, design, slope] * own[:, None, :]
+        mixed[:, 1:] += inward[:, None, :] * diagonal
         # A coefficient held at 0 does not follow.
         active = c > 0
-        inner = _held(gram[:, self.design[:, None], self.design], active, 1e-14)
-        mixed = np.where(active[:, :, None], mixed, 0.0)
-        hessian -= mixed.swapaxes(1, 2) @ np.linalg.solve(inner, mixed)
+        mixed *= active[:, :, None]
+        follow = np.linalg.solve(_held(gram[:, design, design], active, 1e-14), mixed)
+        hessian -= np.einsum("pij,pik->pjk", mixed, follow)
         return own * inward, hessian
 
     def starts(
         self, which: IntArray, axes: list[FloatArray], count: int
     ) -> tuple[IntArray, FloatArray]:
         """The best points, apart from one another, of a grid of exponents the same for all."""
-        columns = [t.powers(axis) for t, axis in zip(self.terms, axes, strict=True)]
+        blocks = [t.powers(axis) for t, axis in zip(self.terms, axes, strict=True)]
         sizes = [len(axis) for axis in axes]
-        cells = np.array(list(product(*map(range, sizes))))
-        offsets = 1 + np.concatenate([[0], np.cumsum(sizes)[:-1]])
+        cells = np.indices(sizes).reshape(len(sizes), -1).T
+        offsets = np.cumsum([1, *sizes[:-1]])
+        places = [slice(a, a + size) for a, size in zip(offsets, sizes, strict=True)]
         index = np.concatenate([np.zeros((len(cells), 1), int), cells + offsets], axis=1)
         owners: list[int] = []
         chosen: list[list[float]] = []
         for part in parts_of(which, len(cells) * index.shape[1] ** 2):
-            gram, moment = self.gram(part, columns)
-            grams = gram[:, index[:, :, None], index[:, None, :]]
-            width = grams.shape[-1]
-            gains, _ = _non_negative(
-                grams.reshape(-1, width, width), moment[:, index].reshape(-1, width), 1e-12
-            )
+            gram, moment = self.gram(part, blocks, places)
+            width = index.shape[1]
+            pairs = index[:, :, None] * gram.shape[1] + index[:, None, :]
+            grams = gram.reshape(len(part), -1).take(pairs, axis=1).reshape(-1, width, width)
+            moments = moment.take(index, axis=1).reshape(-1, width)
+            gains, _ = _non_negative(grams, moments, 1e-12)
             for r, gain in zip(part, gains.reshape(len(part), -1), strict=True):
                 best = _apart(gain, cells, count)
                 owners += [r] * len(best)
@@ -269,9 +281,37 @@ def _apart(gain: FloatArray, cells: IntArray, count: int) -> list[int]:
     return chosen
 
 
-def _solve(design: FloatArray, target: FloatArray) -> FloatArray:
-    Q, R = np.linalg.qr(design)
-    return optimize.nnls(R, Q.T @ target)[0]
+def inner(a: FloatArray, b: FloatArray) -> FloatArray:
+    """Sum of products along the last axis, in an order that no other axis changes."""
+    products: FloatArray = np.multiply(a, b, order="C")
+    return products.sum(axis=-1)
+
+
+def _times(matrices: FloatArray, vectors: FloatArray) -> FloatArray:
+    return np.einsum("pij,pj->pi", matrices, vectors)
+
+
+def _solved(matrices: FloatArray, vectors: FloatArray) -> FloatArray:
+    found: FloatArray = np.linalg.solve(matrices, vectors[:, :, None])[:, :, 0]
+    return found
+
+
+def _least_squares(design: FloatArray, target: FloatArray) -> FloatArray:
+    """Non-negative least squares of each problem, by modified Gram-Schmidt on its columns.
+
+    With the target as a last column that is as stable as Householder's reflections (Björck 1967).
+    """
+    width = design.shape[1]
+    rows = np.concatenate([design, target[:, None, :]], axis=1)
+    triangle = np.zeros((len(design), width, width + 1))
+    for i in range(width):
+        rest = rows[:, i + 1 :]
+        length = np.sqrt(inner(rows[:, i], rows[:, i]))
+        direction = rows[:, i] / np.maximum(length, 1e-300)[:, None]
+        triangle[:, i, i] = length
+        triangle[:, i, i + 1 :] = np.einsum("pn,pjn->pj", direction, rest)
+        rest -= triangle[:, i, i + 1 :, None] * direction[:, None, :]
+    return np.array([optimize.nnls(t[:, :width], t[:, width])[0] for t in triangle])
 
 
 def _held(grams: FloatArray, free: npt.NDArray[np.bool_], ridge: float) -> FloatArray:
@@ -279,17 +319,26 @@ def _held(grams: FloatArray, free: npt.NDArray[np.bool_], ridge: float) -> Float
 
     The ridge, a share of the trace, keeps nearly collinear columns solvable.
     """
-    held = np.where(free[:, :, None] & free[:, None, :], grams, 0.0)
-    width = np.arange(grams.shape[1])
-    size = grams[:, width, width].sum(axis=1, keepdims=True)
-    held[:, width, width] += np.where(free, ridge, 1.0) * size
-    return held
+    held = grams * (free[:, :, None] & free[:, None, :])
+    size = np.einsum("pii->p", grams)[:, None]
+    return held + (np.where(free, ridge, 1.0) * size)[:, None, :] * np.eye(grams.shape[1])
 
 
 def _non_negative(
     grams: FloatArray, moments: FloatArray, ridge: float
 ) -> tuple[FloatArray, FloatArray]:
-    """Explained sum of squares and coefficients of non-negative least squares, for a batch.
+    """Explained sum of squares and coefficients of non-negative least squares, for a batch."""
+    everyone = np.ones(moments.shape, dtype=bool)
+    coefficients = _solved(_held(grams, everyone, ridge), moments)
+    outside = np.flatnonzero((coefficients < 0).any(axis=1))
+    if len(outside):
+        coefficients[outside] = _some_at_zero(grams[outside], moments[outside], ridge)
+    gain = inner(coefficients, 2 * moments - _times(grams, coefficients))
+    return gain, coefficients
+
+
+def _some_at_zero(grams: FloatArray, moments: FloatArray, ridge: float) -> FloatArray:
+    """Non-negative coefficients where the plain ones are not.
 
     Coefficients that come out negative are held at 0 until none is. Where that leaves one that
     would rather rise again, every subset of the columns is tried: they are few.
@@ -299,17 +348,15 @@ def _non_negative(
     left = np.arange(len(moments))
     while len(left):
         right = np.where(free[left], moments[left], 0.0)
-        found = np.linalg.solve(_held(grams[left], free[left], ridge), right[:, :, None])[:, :, 0]
+        found = _solved(_held(grams[left], free[left], ridge), right)
         coefficients[left] = found
         free[left] &= found >= 0
         left = left[(found < 0).any(axis=1)]
-    rise = moments - (grams @ coefficients[:, :, None])[:, :, 0]
+    rise = moments - _times(grams, coefficients)
     wrong = np.flatnonzero((~free & (rise > 1e-9 * np.abs(moments))).any(axis=1))
     if len(wrong):
         coefficients[wrong] = _best_subset(grams[wrong], moments[wrong], ridge)
-    gain = (2 * coefficients * moments).sum(axis=1)
-    gain -= (coefficients * (grams @ coefficients[:, :, None])[:, :, 0]).sum(axis=1)
-    return gain, coefficients
+    return coefficients
 
 
 def _best_subset(grams: FloatArray, moments: FloatArray, ridge: float) -> FloatArray:
@@ -319,8 +366,8 @@ def _best_subset(grams: FloatArray, moments: FloatArray, ridge: float) -> FloatA
     free = np.tile(subsets, (n_problems, 1))
     grams, moments = (np.repeat(a, len(subsets), axis=0) for a in (grams, moments))
     right = np.where(free, moments, 0.0)
-    found = np.linalg.solve(_held(grams, free, ridge), right[:, :, None])[:, :, 0]
-    gain = np.where((found >= 0).all(axis=1), (found * right).sum(axis=1), -np.inf)
+    found = _solved(_held(grams, free, ridge), right)
+    gain = np.where((found >= 0).all(axis=1), inner(found, right), -np.inf)
     best = gain.reshape(n_problems, -1).argmax(axis=1)
     return found.reshape(n_problems, -1, width)[np.arange(n_problems), best]
 
@@ -347,7 +394,9 @@ def fit_power_sum(xs: list[FloatArray], y: FloatArray, weights: FloatArray) -> P
     return fit_power_sums(xs, y, weights[None, :])[0]
 
 
-def fit_power_sums(xs: list[FloatArray], y: FloatArray, weights: FloatArray) -> list[PowerSum]:
+def fit_power_sums(
+    xs: list[FloatArray], y: FloatArray, weights: FloatArray, near: FloatArray | None = None
+) -> list[PowerSum]:
     """Fit the same rows under several weightings at once, as :func:`fit_power_sum` does one.
 
     Parameters
@@ -356,6 +405,8 @@ def fit_power_sums(xs: list[FloatArray], y: FloatArray, weights: FloatArray) -> 
         As there.
     weights : ndarray, shape (R, n)
         Weights of the squared residuals, not negative. A bootstrap's are how often it drew a row.
+    near : ndarray, shape (R, terms), optional
+        Exponents to search from, instead of from the basins of a grid.
 
     Returns
     -------
@@ -364,13 +415,30 @@ def fit_power_sums(xs: list[FloatArray], y: FloatArray, weights: FloatArray) -> 
     """
     projection = _Projection(xs, y, weights)
     everyone = np.arange(len(weights))
-    coarse = np.geomspace(0.03, 4.0, 12 if len(xs) < 3 else 8)
-    starts = projection.starts(everyone, [coarse] * len(xs), count=2 if len(xs) < 3 else 3)
+    if near is not None:
+        exponents, _ = _descend(projection, everyone, near, 100, 1e-3)
+    else:
+        exponents = _lowest_basins(projection, everyone)
+    exponents, objective = _descend(projection, everyone, exponents, 50, 1e-10, exactly=True)
+    coefficients = projection.coefficients(exponents)
+    scales = np.array([term.log_scale for term in projection.terms])
+    coefficients[:, 1:] *= np.exp(exponents * scales)
+    return [
+        PowerSum(float(c[0]), c[1:], e, float(value), projection.evaluations)
+        for c, e, value in zip(coefficients, exponents, objective, strict=True)
+    ]
+
+
+def _lowest_basins(projection: _Projection, everyone: IntArray) -> FloatArray:
+    """Exponents close to the lowest minimum of each weighting that grids lead to."""
+    terms = len(projection.terms)
+    coarse = np.geomspace(0.03, 4.0, 12 if terms < 3 else 8)
+    starts = projection.starts(everyone, [coarse] * terms, count=2 if terms < 3 else 3)
     exponents, objective = _best_descents(projection, everyone, *starts)
     # Of three exponents, one can hide the basins of the others from a coarse grid. Hold each in
     # turn where it was found and search the others more finely, while that finds something lower.
     searched = everyone
-    for _ in range(3 if len(xs) > 2 else 0):
+    for _ in range(3 if terms > 2 else 0):
         starts = _finer_starts(projection, searched, exponents)
         found, lower = _best_descents(projection, searched, *starts)
         better = lower < objective[searched] * (1 - 1e-9)
@@ -378,13 +446,7 @@ def fit_power_sums(xs: list[FloatArray], y: FloatArray, weights: FloatArray) -> 
         if not len(searched):
             break
         exponents[searched], objective[searched] = found[better], lower[better]
-    exponents, objective = _descend(projection.evaluate_exactly, everyone, exponents, 50, len(y))
-    coefficients = projection.coefficients(exponents)
-    scales = np.array([term.log_scale for term in projection.terms])
-    return [
-        PowerSum(float(c[0]), c[1:] * np.exp(e * scales), e, float(value), projection.evaluations)
-        for c, e, value in zip(coefficients, exponents, objective, strict=True)
-    ]
+    return exponents
 
 
 def _finer_starts(
@@ -407,70 +469,87 @@ def _best_descents(
     projection: _Projection, which: IntArray, owners: IntArray, starts: FloatArray
 ) -> tuple[FloatArray, FloatArray]:
     """Follow every start a few steps and the best two of each weighting to the bottom."""
-    rows = 0 if projection.tabled else len(projection.y)
-    exponents, objective = _descend(projection.evaluate, owners, starts, 5, rows)
+    exponents, objective = _descend(projection, owners, starts, 5, 1e-3)
     order = np.lexsort((objective, owners))
     rank = np.arange(len(order)) - np.searchsorted(owners[order], owners[order])
     kept = order[rank < 2]
     owners, starts = owners[kept], exponents[kept]
-    exponents, objective = _descend(projection.evaluate, owners, starts, 100, rows)
+    exponents, objective = _descend(projection, owners, starts, 100, 1e-3)
     best = np.array([np.flatnonzero(owners == r)[objective[owners == r].argmin()] for r in which])
     return exponents[best], objective[best]
 
 
 def _descend(
-    evaluate: Evaluate, which: IntArray, exponents: FloatArray, steps: int, rows: int
+    projection: _Projection,
+    which: IntArray,
+    exponents: FloatArray,
+    steps: int,
+    near: float,
+    exactly: bool = False,
 ) -> tuple[FloatArray, FloatArray]:
     """Damped Newton steps on the exponents, clipped to their range.
 
-    ``rows`` is how many rows of the data one evaluation lays out, 0 where it needs none.
+    A search ends at a step shorter than ``near``, undamped, or where steps no longer grow shorter,
+    which is rounding.
     """
     exponents, objective = exponents.copy(), np.empty(len(which))
+    rows = 0 if projection.tabled and not exactly else len(projection.y)
+    evaluate = projection.evaluate_exactly if exactly else projection.evaluate
     everyone = np.arange(len(which))
     for part in parts_of(everyone, 1 + 3 * exponents.shape[1] * max(rows, 100)):
         exponents[part], objective[part] = _descend_together(
-            evaluate, which[part], exponents[part], steps
+            evaluate, which[part], exponents[part], steps, near
         )
     return exponents, objective
 
 
 def _descend_together(
-    evaluate: Evaluate, which: IntArray, exponents: FloatArray, steps: int
+    evaluate: Evaluate, which: IntArray, exponents: FloatArray, steps: int, near: float
 ) -> tuple[FloatArray, FloatArray]:
-    low, high = EXPONENT_RANGE
     objective, gradient, hessian = evaluate(which, exponents)
-    damping = np.full(len(which), 1e-3)
+    damping, before = np.full(len(which), 1e-3), np.full(len(which), np.inf)
     at_work = np.arange(len(which))
     for _ in range(steps):
-        e, g = exponents[at_work], gradient[at_work]
-        free = ~(((e <= low) & (g > 0)) | ((e >= high) & (g < 0)))
-        g = np.where(free, g, 0.0)
-        # The absolute eigenvalues turn steps towards a saddle into steps away from it.
-        held = hessian[at_work] * (free[:, :, None] & free[:, None, :])
-        values, vectors = np.linalg.eigh(held)
-        values = np.abs(values)
-        values = np.maximum(values, 1e-14 * values.max(axis=1, keepdims=True) + 1e-300)
-        along = (vectors.swapaxes(1, 2) @ g[:, :, None])[:, :, 0]
-        along /= values * (1 + damping[at_work, None])
-        step = (vectors @ along[:, :, None])[:, :, 0]
-        trial = np.clip(e - np.clip(step, -0.7, 0.7), low, high)
-        moved = np.abs(trial - e).max(axis=1)
-        moving = moved >= 1e-12
+        trial = _newton(exponents[at_work], gradient[at_work], hessian[at_work], damping[at_work])
+        moved = np.abs(trial - exponents[at_work]).max(axis=1)
+        moving = moved > 0
         at_work, trial, moved = at_work[moving], trial[moving], moved[moving]
         if not len(at_work):
             break
         lower, trial_gradient, trial_hessian = evaluate(which[at_work], trial)
+        # Close to the minimum the sum of squares is level to rounding, the gradient is not.
+        slack = np.where(moved < 1e-4, 1e-12, 0.0) * objective[at_work]
         gained = objective[at_work] - lower
-        good = gained >= 0
+        good = gained >= -slack
         taken = at_work[good]
         exponents[taken], objective[taken] = trial[good], lower[good]
         gradient[taken], hessian[taken] = trial_gradient[good], trial_hessian[good]
-        settled = good & (gained <= 1e-14 * lower) & (moved < 1e-6)
+        undamped = moved * (1 + damping[at_work])
+        level = good & (undamped < 1e-4) & (undamped > 0.1 * before[at_work])
+        crawls = good & (gained <= 1e-13 * lower) & (moved < 1e-3 * undamped)
+        settled = (undamped < near) | level | crawls
         stuck = ~good & (damping[at_work] > 1e9)
+        before[taken] = undamped[good]
         damping[at_work] = np.where(
-            good, damping[at_work] / 10, np.maximum(10 * damping[at_work], 1.0)
+            good, damping[at_work] / 100, np.maximum(10 * damping[at_work], 1.0)
         )
         at_work = at_work[~(settled | stuck)]
         if not len(at_work):
             break
     return exponents, objective
+
+
+def _newton(
+    exponents: FloatArray, gradient: FloatArray, hessian: FloatArray, damping: FloatArray
+) -> FloatArray:
+    """Where a damped Newton step leads; what is at a bound and pushed outwards is held."""
+    low, high = EXPONENT_RANGE
+    outwards = np.where(gradient > 0, exponents <= low, exponents >= high)
+    free = ~outwards
+    # The absolute eigenvalues turn steps towards a saddle into steps away from it.
+    values, vectors = np.linalg.eigh(hessian * (free[:, :, None] & free[:, None, :]))
+    values = np.abs(values)
+    values = np.maximum(values, 1e-14 * values.max(axis=1, keepdims=True) + 1e-300)
+    along = np.einsum("pij,pi->pj", vectors, gradient * free) / (values * (1 + damping[:, None]))
+    step = np.clip(_times(vectors, along), -0.7, 0.7)
+    return np.clip(exponents - step, low, high)

@@ -83,7 +83,7 @@ def test_jacobians_are_those_of_finite_differences(shape, parameters):
         return _pass_residuals(shape, v, at, rows, k, np.zeros(48))[0]
 
     by_differences = slopes_by_differences(residuals, parameters)
-    np.testing.assert_allclose(jacobian, by_differences, rtol=1e-4, atol=1e-8)
+    np.testing.assert_allclose(jacobian.T, by_differences, rtol=1e-4, atol=1e-8)
     moved = (residuals(parameters, losses + h) - residuals(parameters, losses - h)) / (2 * h)
     np.testing.assert_allclose(by_loss, moved, rtol=1e-4, atol=1e-8)
 

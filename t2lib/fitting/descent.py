@@ -1,0 +1,117 @@
+"""Least squares within bounds, by damped Gauss-Newton steps (Levenberg and Marquardt).
+
+The sums over rows run in numpy's own loops, so the numbers do not depend on how many threads BLAS
+has: a worker process has fewer than the process that started it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from t2lib._checks import FloatArray
+from t2lib.fitting.projection import inner
+
+# Residuals, shape (n,), and their Jacobian, shape (p, n), at parameters of shape (p,).
+Evaluate = Callable[[FloatArray], tuple[FloatArray, FloatArray]]
+
+_STEPS = 300
+
+
+@dataclass(frozen=True)
+class Descent:
+    """Where a search ended.
+
+    Attributes
+    ----------
+    parameters : ndarray, shape (p,)
+    objective : float
+        Sum of squared residuals.
+    jacobian : ndarray, shape (p, n)
+    evaluations : int
+    """
+
+    parameters: FloatArray
+    objective: float
+    jacobian: FloatArray
+    evaluations: int
+
+
+def descend(
+    evaluate: Evaluate, start: FloatArray, low: FloatArray, high: FloatArray, near: float = 1e-9
+) -> Descent:
+    """Minimise a sum of squared residuals from one start.
+
+    Parameters
+    ----------
+    evaluate : callable
+        Residuals and Jacobian.
+    start, low, high : ndarray, shape (p,)
+    near : float
+        The search ends after a step shorter than this, relative to the parameters or to 1, and
+        where steps no longer grow shorter, which is rounding.
+
+    Returns
+    -------
+    Descent
+
+    References
+    ----------
+    Marquardt (1963).
+    """
+    v = np.clip(start, low, high)
+    residuals, jacobian = evaluate(v)
+    value = float(inner(residuals, residuals))
+    damping, before, evaluations = 1e-4, np.inf, 1
+    while evaluations < _STEPS and damping < 1e12:
+        gradient = np.einsum("in,n->i", jacobian, residuals)
+        normal = np.einsum("in,jn->ij", jacobian, jacobian)
+        step = damped_step(v[None], gradient[None], normal[None], np.array([damping]), low, high)
+        moved = float((np.abs(step[0] - v) / (1 + np.abs(v))).max())
+        trial, trial_jacobian = evaluate(step[0])
+        found = float(inner(trial, trial))
+        evaluations += 1
+        # Close to the minimum the sum is level to rounding, the gradient is not.
+        slack = 1e-12 * value if moved < 1e-5 else 0.0
+        if not found <= value + slack:  # nor where a trial far outside is no number
+            damping *= 3
+            continue
+        v, value, residuals, jacobian = step[0], found, trial, trial_jacobian
+        if damping < 1e-2 and (moved < near or (moved < 1e-5 and moved > 0.5 * before)):
+            break
+        damping, before = damping / 5, moved
+    return Descent(v, value, jacobian, evaluations)
+
+
+def damped_step(
+    v: FloatArray,
+    gradient: FloatArray,
+    normal: FloatArray,
+    damping: FloatArray,
+    low: FloatArray,
+    high: FloatArray,
+) -> FloatArray:
+    """Where damped steps lead, for P problems; what is at a bound and pushed outwards is held.
+
+    Parameters
+    ----------
+    v, gradient : ndarray, shape (P, p)
+    normal : ndarray, shape (P, p, p)
+    damping : ndarray, shape (P,)
+        Relative to the diagonal of the normal matrix.
+    low, high : ndarray, shape (p,)
+
+    Returns
+    -------
+    ndarray, shape (P, p)
+    """
+    free = ~(((v <= low) & (gradient > 0)) | ((v >= high) & (gradient < 0)))
+    each = np.arange(v.shape[1])
+    diagonal = normal[:, each, each]
+    diagonal = diagonal + 1e-12 * diagonal.sum(axis=1, keepdims=True) + 1e-300
+    held = np.where(free[:, :, None] & free[:, None, :], normal, 0.0)
+    held[:, each, each] = np.where(free, held[:, each, each] + damping[:, None] * diagonal, 1.0)
+    step = np.linalg.solve(held, np.where(free, gradient, 0.0)[:, :, None])[:, :, 0]
+    return np.clip(v - step, low, high)
