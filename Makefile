@@ -1,6 +1,6 @@
 # Everything a reader, a student or a reviewer does here. PYTHON=python3.12 chooses the interpreter.
 .DEFAULT_GOAL := help
-.PHONY: book numbers test lab serve data bench bench-peers lock clean help
+.PHONY: book numbers test lab serve data bench bench-peers lock sbom clean help
 BIN := .venv/bin
 PORT := 8000
 # Stamps carry a checksum: a changed lock makes a new environment, a changed package installs anew.
@@ -43,6 +43,9 @@ bench-peers: $(PEERS) ## compare the Chinchilla fit with other programs', data/r
 lock: $(ENVIRONMENT) ## make both locks anew; a version changes only where it must (UPGRADE=--upgrade: all)
 	$(BIN)/$(RESOLVE) $(addprefix --extra ,book test cluster testbed) -o requirements.lock >/dev/null
 	$(BIN)/$(RESOLVE) --extra peers -c requirements.lock -o requirements-peers.lock >/dev/null
+
+sbom: $(ENVIRONMENT) ## write the lock as a CycloneDX bill of materials; the site offers the same file
+	@mkdir -p _build && $(BIN)/python book/sbom.py _build/sbom.cdx.json && echo _build/sbom.cdx.json
 
 clean: ## remove everything that was built, except the environment
 	rm -rf _build .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks
