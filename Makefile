@@ -1,12 +1,16 @@
 # Everything a reader, a student or a reviewer does here. PYTHON=python3.12 chooses the interpreter.
 .DEFAULT_GOAL := help
-.PHONY: book numbers test lab serve data bench bench-peers flops clean help
+.PHONY: book numbers test lab serve data bench bench-peers lock sbom clean help
 BIN := .venv/bin
 PORT := 8000
 # Stamps carry a checksum: a changed lock makes a new environment, a changed package installs anew.
 LOCKED := .venv/locked-$(shell cksum < requirements.lock | cut -d' ' -f1)
 ENVIRONMENT := $(LOCKED)-$(shell cksum < pyproject.toml | cut -d' ' -f1)
 
+# For every Python and system at once, each file with its hash, and wheels only: whoever installs a
+# lock, with whatever program, runs no code of a package that is not in the lock to build it.
+RESOLVE := uv pip compile pyproject.toml --quiet --universal --generate-hashes --only-binary :all: \
+	--emit-build-options --no-header --no-strip-extras $(UPGRADE)
 PEERS := .venv-peers/locked-$(shell cksum < requirements-peers.lock | cut -d' ' -f1)
 
 # Processes share the cores already; threads of the linear algebra on top only get in the way.
@@ -36,8 +40,12 @@ bench: $(ENVIRONMENT) ## time the build, the data and the fits; run the long stu
 bench-peers: $(PEERS) ## compare the Chinchilla fit with other programs', data/recorded/peers.json
 	@PYTHONPATH=. .venv-peers/bin/python benchmarks/peers.py
 
-flops: $(ENVIRONMENT) ## count a small transformer's FLOPs with torch (a large download)
-	$(BIN)/python -m pip install --quiet --require-hashes -r requirements-flops.lock && $(BIN)/pytest tests/test_counted_flops.py
+lock: $(ENVIRONMENT) ## make both locks anew; a version changes only where it must (UPGRADE=--upgrade: all)
+	$(BIN)/$(RESOLVE) $(addprefix --extra ,book test cluster testbed) -o requirements.lock >/dev/null
+	$(BIN)/$(RESOLVE) --extra peers -c requirements.lock -o requirements-peers.lock >/dev/null
+
+sbom: $(ENVIRONMENT) ## write the lock as a CycloneDX bill of materials; the site offers the same file
+	@mkdir -p _build && $(BIN)/python book/sbom.py _build/sbom.cdx.json && echo _build/sbom.cdx.json
 
 clean: ## remove everything that was built, except the environment
 	rm -rf _build .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks

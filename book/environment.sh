@@ -29,8 +29,13 @@ fi
 
 echo "environment: $folder from $found, this takes some minutes" >&2
 "$found" -m venv --clear "$folder"
-if ! "$folder/bin/python" -m pip --disable-pip-version-check install --quiet \
-    --require-hashes -r "$lock"; then
+pip="$folder/bin/python -m pip --disable-pip-version-check install --quiet --require-hashes"
+# uv, itself from the lock, installs three times as fast. Where it has no wheel, or packages come from
+# where only pip was told, pip does it all. Both take wheels only: the lock says so.
+awk '/^uv==/ { found = 1 } found { print; if (!/\\$/) exit }' requirements.lock >"$folder/uv.lock"
+if ! { $pip --only-binary :all: -r "$folder/uv.lock" &&
+    "$folder/bin/uv" pip install --quiet --python "$folder/bin/python" \
+        --require-hashes -r "$lock"; } 2>/dev/null && ! $pip -r "$lock"; then
     echo "environment: pip could not install $lock, its reason is above" >&2
     exit 1
 fi

@@ -30,10 +30,14 @@ import t2lib
 from t2lib.data.registry import registry
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
+import licences
 import overview
+import policy
+import sbom
 
 PACKAGE = t2lib.__name__
-RECORDED = Path(t2lib.__file__).parents[1] / "data/recorded"
+ROOT = Path(t2lib.__file__).parents[1]
+RECORDED = ROOT / "data/recorded"
 MATHJAX = Path(str(importlib.util.find_spec("sphinx-mathjax-offline").origin)).parent / "static"
 # The parts that pages ask for; the whole package is eight times as large.
 MATHJAX_PARTS = ["tex-chtml.js", "input/tex/extensions", "output/chtml/fonts"]
@@ -177,6 +181,37 @@ def copy_mathjax(app: Sphinx) -> None:
         )
 
 
+def write_declarations(app: Sphinx) -> None:
+    """Put into the site the licences of what it ships, and what it was made with."""
+    static = Path(app.outdir) / "_static"
+    static.mkdir(parents=True, exist_ok=True)
+    (static / "licences.txt").write_text(licences.page(), encoding="utf-8")
+    (static / "sbom.cdx.json").write_text(sbom.bill(ROOT), encoding="utf-8")
+
+
+def place_footer_links(
+    app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: nodes.document | None
+) -> None:
+    """Have the footer's links lead to _static from pages of every folder."""
+    footer = context.get("theme_extra_footer") or ""
+    static = context["pathto"]("_static", resource=1)
+    context["theme_extra_footer"] = footer.replace('href="_static', f'href="{static}')
+
+
+def protect_pages(app: Sphinx, error: Exception | None) -> None:
+    """Give every finished page its policy, and the first address a page that has one too."""
+    if error or app.builder.format != "html":
+        return
+    out = Path(app.outdir)
+    # Jupyter Book would write this page, after everybody else and without a policy.
+    (out / "index.html").write_text(policy.redirect(f"{app.config.root_doc}.html"))
+    paths = [p for p in out.rglob("*.html") if "_static" not in p.relative_to(out).parts]
+    pages = {path: path.read_text(encoding="utf-8") for path in paths}
+    attributes = set().union(*map(policy.handlers, pages.values()))
+    for path, html in pages.items():
+        path.write_text(policy.protect(html, attributes), encoding="utf-8")
+
+
 def setup(app: Sphinx) -> dict[str, bool]:
     """Register with Sphinx."""
     app.add_directive("t2-api", ApiListing)
@@ -185,5 +220,8 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.connect("missing-reference", resolve_by_name)
     app.connect("config-inited", quote_overview)
     app.connect("builder-inited", copy_mathjax)
+    app.connect("builder-inited", write_declarations)
+    app.connect("html-page-context", place_footer_links)
+    app.connect("build-finished", protect_pages)
     app.config.mathjax_path = "mathjax/tex-chtml.js"
     return {"parallel_read_safe": True, "parallel_write_safe": True}

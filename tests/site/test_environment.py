@@ -23,6 +23,7 @@ WANTED = [
     *PROJECT["optional-dependencies"]["book"],
     *PROJECT["optional-dependencies"]["test"],
     *PROJECT["optional-dependencies"]["cluster"],
+    *PROJECT["optional-dependencies"]["testbed"],
 ]
 
 
@@ -71,10 +72,16 @@ def test_peers_lock_is_the_books_and_the_peers(python: str) -> None:
 
 @pytest.mark.parametrize("lock", [LOCK, PEERS_LOCK])
 def test_every_pin_is_exact_and_hashed(lock: str) -> None:
-    """Every entry is NAME==VERSION, perhaps a marker, and hashes; nothing else is a line."""
+    """Every entry is NAME==VERSION, perhaps a marker, and hashes.
+
+    The one other line has whoever installs the lock take wheels only: nothing is built, so nothing
+    runs that the lock does not name.
+    """
+    rule, _, entries = lock.partition("\n\n")
+    assert rule == "--only-binary :all:"
     pin = r"[\w.-]+(\[[\w-]+\])?==[\w.]+( ; [^\\\n]+)?"
     entry = pin + r"( \\\n    --hash=sha256:[0-9a-f]{64})+\n(    #.*\n)*"
-    assert re.fullmatch(f"({entry})+", lock)
+    assert re.fullmatch(f"({entry})+", entries)
 
 
 def test_supported_pythons_are_the_same_everywhere() -> None:
@@ -142,7 +149,7 @@ def make_environment(
     for name, script in pythons.items():
         (folder / name).write_text(f"#!/bin/sh\n{script}\n")
         (folder / name).chmod(0o755)
-    for tool in ["touch", "mkdir", "cat"]:
+    for tool in ["touch", "mkdir", "cat", "awk"]:
         (folder / tool).symlink_to(shutil.which(tool) or "")
     command = ["/bin/sh", str(ROOT / "book/environment.sh"), "env", "env/stamp", wish, *lock]
     return subprocess.run(
@@ -186,35 +193,60 @@ def test_unfit_python_is_told_in_one_line(
     assert not (tmp_path / "env").exists()
 
 
+# A Python whose environment holds a pip that succeeds or not, and which brings a uv likewise.
 MAKES_VENV = """
 case "$*" in
 *version*) echo 3.12;;
 *"-m venv"*)
     mkdir -p env/bin
-    printf '#!/bin/sh\\nexit $PIP\\n' >env/bin/python
-    /bin/chmod +x env/bin/python;;
+    printf '#!/bin/sh\\necho pip "$@" >>said; case "$*" in *uv.lock) exit UV;; esac; exit PIP\\n' \
+        >env/bin/python
+    printf '#!/bin/sh\\necho uv "$@" >>said; exit UV\\n' >env/bin/uv
+    /bin/chmod +x env/bin/python env/bin/uv;;
 esac
+"""
+SMALL_LOCK = r"""--only-binary :all:
+
+six==1.17.0 \
+    --hash=sha256:4721f391
+uv==0.13.9 \
+    --hash=sha256:0a1b \
+    --hash=sha256:2c3d
+    # via t2lib
+zipp==4.1.2 \
+    --hash=sha256:b30c
 """
 
 
-@pytest.mark.parametrize("pip", [0, 1])
-def test_environment_is_stamped_only_when_whole(tmp_path: Path, pip: int) -> None:
-    """A failed installation is begun again by the next make; a better Python is found by itself."""
+def installs(tmp_path: Path, *, uv: int, pip: int, lock: str = "requirements.lock") -> str:
+    """Run environment.sh with tools that exit so; return what it told and what it ran."""
+    (tmp_path / "requirements.lock").write_text(SMALL_LOCK)
     unfit = says("3.13", venv=False)
-    done = make_environment(
-        tmp_path, {"python3.13": unfit, "python3": MAKES_VENV.replace("$PIP", str(pip))}
-    )
+    fit = MAKES_VENV.replace("UV", str(uv)).replace("PIP", str(pip))
+    done = make_environment(tmp_path, {"python3.13": unfit, "python3": fit}, "", lock)
     assert "env from python3," in done.stderr
-    assert done.returncode == pip
-    assert (tmp_path / "env/stamp").exists() == (pip == 0)
-    assert ("pip could not install requirements.lock" in done.stderr) == (pip == 1)
+    assert done.returncode == int(uv and pip)
+    assert (tmp_path / "env/stamp").exists() == (done.returncode == 0)
+    assert (f"pip could not install {lock}" in done.stderr) == (done.returncode == 1)
+    return (tmp_path / "said").read_text()
 
 
-def test_environment_from_another_lock(tmp_path: Path) -> None:
-    """As the comparison with other programs has."""
-    unfit = {"python3": MAKES_VENV.replace("$PIP", "1")}
-    done = make_environment(tmp_path, unfit, "", "requirements-peers.lock")
-    assert "pip could not install requirements-peers.lock" in done.stderr
+def test_uv_installs_where_it_can(tmp_path: Path) -> None:
+    """It comes out of the lock itself, checked like everything else."""
+    first, second = installs(tmp_path, uv=0, pip=1).splitlines()
+    assert first.endswith("--require-hashes --only-binary :all: -r env/uv.lock")
+    assert second.startswith("uv pip install") and second.endswith("-r requirements.lock")
+    assert "--require-hashes" in second
+    own = SMALL_LOCK[SMALL_LOCK.index("uv==") : SMALL_LOCK.index("    # via")]
+    assert (tmp_path / "env/uv.lock").read_text() == own
+
+
+@pytest.mark.parametrize("pip", [0, 1])
+@pytest.mark.parametrize("lock", ["requirements.lock", "requirements-peers.lock"])
+def test_pip_installs_where_uv_cannot(tmp_path: Path, pip: int, lock: str) -> None:
+    """A failed installation is begun again by the next make; a better Python is found by itself."""
+    *_, last = installs(tmp_path, uv=1, pip=pip, lock=lock).splitlines()
+    assert last.startswith("pip ") and last.endswith(f"--require-hashes -r {lock}")
 
 
 def test_make_help_names_every_command() -> None:
@@ -226,5 +258,5 @@ def test_make_help_names_every_command() -> None:
     )
     named = [line.split()[1] for line in done.stdout.splitlines()]
     assert named == re.findall(r"^\.PHONY: (.*)", (ROOT / "Makefile").read_text(), re.M)[0].split()
-    known = {"book", "test", "lab", "serve", "data", "bench", "bench-peers", "flops", "clean"}
-    assert known | {"help"} == set(named)
+    known = {"book", "numbers", "test", "lab", "serve", "data", "bench", "bench-peers", "lock"}
+    assert known | {"sbom", "clean", "help"} == set(named)

@@ -227,7 +227,7 @@ def faults_of_look(visit: Visit, width: int, scheme: str) -> list[str]:
     """What is wrong with a page as it shows at a width, in light or dark."""
     visit.page.set_viewport_size({"width": width, "height": 900})
     visit.page.emulate_media(color_scheme=scheme)
-    visit.page.wait_for_function(f"document.documentElement.dataset.theme === '{scheme}'")
+    visit.page.locator(f"html[data-theme={scheme}]").wait_for(state="attached")
     look = visit.page.evaluate(LOOK)
     faults = [f"contrast of {text}" for text in visit.page.evaluate(CONTRAST)]
     if look["width"] > width:
