@@ -292,8 +292,7 @@ def _times(matrices: FloatArray, vectors: FloatArray) -> FloatArray:
 
 
 def _solved(matrices: FloatArray, vectors: FloatArray) -> FloatArray:
-    found: FloatArray = np.linalg.solve(matrices, vectors[:, :, None])[:, :, 0]
-    return found
+    return np.asarray(np.linalg.solve(matrices, vectors[:, :, None])[:, :, 0], dtype=float)
 
 
 def _least_squares(design: FloatArray, target: FloatArray) -> FloatArray:
