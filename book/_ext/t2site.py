@@ -112,14 +112,24 @@ class ReleasedListing(Listing):
 
     def lines(self) -> Iterator[str]:
         """Yield a table with one row a file, or a group of files."""
+        files = registry()
+        folder = (
+            files["path"].str.rpartition("/")[0].where(files["repository"] == "", files["name"])
+        )
         rows = []
-        for file in registry().itertuples():
-            pinned = f"{file.repository} at `{file.commit[:12]}`" if file.repository else "–"
-            many = file.files > 1
-            digest = f"`{file.sha256[:16]}…`" + (" of their manifest" if many else "")
-            size = (f"{file.files:,} files, " if many else "") + f"{file.bytes / 1e3:,.0f} kB"
-            cite = f"{{cite}}`{file.citation}`"
-            rows.append([f"`{file.name}`", pinned, size, digest, file.licence, cite])
+        for _, group in files.groupby(folder, sort=False):  # converted tables of one folder
+            first, count = group.iloc[0], group["files"].sum()
+            name = f"`{first['name']}`"
+            digest = f"`{first.sha256[:16]}…`"
+            if len(group) > 1:
+                name += f" to `{group.iloc[-1]['name']}`"
+                digest = "each in the registry"
+            elif count > 1:
+                digest += " of their manifest"
+            pinned = f"{first.repository} at `{first.commit[:12]}`" if first.repository else "–"
+            size = f"{count:,} files, " if count > 1 else ""
+            size += f"{group['bytes'].sum() / 1e3:,.0f} kB"
+            rows.append([name, pinned, size, digest, first.licence, f"{{cite}}`{first.citation}`"])
         header = ["Name", "Repository and commit", "Size", "sha256", "Licence", "Source"]
         yield from table(header, rows)
 

@@ -20,17 +20,16 @@ import numpy.typing as npt
 
 from t2lib._checks import DataError, clip
 from t2lib._parallel import run
+from t2lib.data.curves import LIKELIHOOD_K, likelihood_columns, sample_columns
 from t2lib.data.schemas import CHECKPOINT, validate
 from t2lib.data.tables import KINDS, WORDS, chunks, json_lines
 from t2lib.evals.harness import Answers, is_sample, read_samples
 from t2lib.evals.runs import Run, read_runs
-from t2lib.passk import neg_log_pass_from_nll, pass_at_k, pass_at_k_from_nll
 
 if TYPE_CHECKING:
     import pandas as pd
 
 RUNS_FILES = ("runs.yml", "runs.yaml", "runs.csv")
-LIKELIHOOD_K = 2 ** np.arange(17)
 _AT_ONCE = 32  # checkpoints whose curves are computed together
 _LONGEST_MESSAGE = 400
 Key = tuple[Any, ...]  # suite, model, task, n_params, n_tokens
@@ -392,14 +391,7 @@ def _likelihood_curves(
 ) -> pd.DataFrame:
     k = LIKELIHOOD_K if grid is None else grid
     nll = np.stack([one.nll for one in answers if one.nll is not None])
-    columns = {
-        "k": np.tile(k, len(keys)),
-        "n_questions": nll.shape[1],
-        "pass_at_k": pass_at_k_from_nll(nll, k).ravel(),
-        "neg_log_pass": neg_log_pass_from_nll(nll, k).ravel(),
-        "mean_nll": np.repeat(nll.mean(axis=1), len(k)),
-    }
-    return _labelled([key for key in keys for _ in k], columns)
+    return _labelled([key for key in keys for _ in k], likelihood_columns(nll, k))
 
 
 def _sampled_curve(
@@ -408,20 +400,13 @@ def _sampled_curve(
     n, c = answers.n_samples, answers.n_correct
     assert n is not None and c is not None
     k = 2 ** np.arange(53) if grid is None else grid
-    k = k[k <= n.min()]
-    if not len(k):
+    if n.min() < k.min():
         raise DataError(
             f"{path}: task {clip(str(key[2]))}: no k of {n.min()} or less is wanted, and a "
             f"question has {n.min()} samples"
         )
-    columns = {
-        "k": k,
-        "n_questions": len(n),
-        "pass_at_k": pass_at_k(n[:, None], c[:, None], k).mean(axis=0),
-        "neg_log_pass": np.nan,
-        "mean_nll": np.nan,
-    }
-    return _labelled([key] * len(k), columns)
+    columns = sample_columns(n, c, k)
+    return _labelled([key] * len(columns["k"]), columns)
 
 
 def _labelled(keys: list[Key], columns: dict[str, Any]) -> pd.DataFrame:

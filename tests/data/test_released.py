@@ -612,6 +612,36 @@ def test_gemstones_questions_from_json_folders_and_from_the_compact_table(shelf)
     assert from_json["n_tokens"].unique().tolist() == [2385 * 2048**2, 83475 * 2048**2]
 
 
+@pytest.mark.parametrize(
+    ("task", "file", "key"),
+    [
+        ("hellaswag_zeroshot", "hellaswag", "zeroshot"),
+        ("mmlu_us_foreign_policy", "mmlu", "us_foreign_policy"),
+    ],
+)
+def test_upstream_files_with_several_lists_are_read_through_a_manifest(task, file, key, shelf):
+    """Of a manifest's files, only those of the task are needed."""
+    shelf("gemstones_loss_edu", "edu.jsonl", gemstones_losses())
+    shelf(f"gemstones_nll_{task}", "converted/x.parquet", b"x", "").unlink()
+    rows = []
+    for step, losses in (("step_00002385", [1.0, 2.0]), ("main", [0.5, 1.5])):
+        content = json.dumps({key: losses, "other": [9.0]}).encode()
+        place = f"losses/Gemstone-256x23/{step}/losses_{file}.json"
+        shelf(f"made_{step}", place, content)
+        digest = hashlib.sha256(content).hexdigest()
+        rows.append([file, "Gemstone-256x23", step, len(content), digest])
+        rows.append(["arcc", "Gemstone-256x23", step, 1, "0" * 64])  # not at hand
+    columns = ["file", "model", "step", "bytes", "sha256"]
+    manifest = pd.DataFrame(rows, columns=columns).to_parquet()
+    shelf("gemstones_json", "losses/{model}/{step}/losses_{file}.json", manifest)
+    folder = registry.data_folder() / "manifests"
+    folder.mkdir()
+    (folder / "gemstones_json.parquet").write_bytes(manifest)
+    table = suites.load_questions("gemstones", task)
+    assert table["nll"].tolist() == [1.0, 2.0, 0.5, 1.5]
+    assert set(table["task"]) == {task}
+
+
 def test_gemstones_checkpoint_without_size_is_refused(shelf):
     shelf("gemstones_loss_edu", "edu.jsonl", gemstones_losses(steps=(2385,)))
     compact = pd.DataFrame(
