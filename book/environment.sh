@@ -27,7 +27,7 @@ if [ -z "${found:-}" ]; then
     exit 1
 fi
 
-echo "environment: $folder from $found, this takes some minutes" >&2
+echo "environment: $folder from $found, this may take some minutes" >&2
 "$found" -m venv --clear "$folder"
 pip="$folder/bin/python -m pip --disable-pip-version-check install --quiet --require-hashes"
 # uv, itself from the lock, installs three times as fast. Where it has no wheel, or packages come from

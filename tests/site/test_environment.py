@@ -84,6 +84,15 @@ def test_every_pin_is_exact_and_hashed(lock: str) -> None:
     assert re.fullmatch(f"({entry})+", entries)
 
 
+def test_what_is_held_back_is_explained() -> None:
+    """Every upper bound says why, on its line or on those above it."""
+    lines = (ROOT / "pyproject.toml").read_text().splitlines()
+    bounds = [n for n, line in enumerate(lines) if re.search(r'"[^"]*<\d', line)]
+    assert len(bounds) >= 4
+    unsaid = [lines[n] for n in bounds if "# " not in lines[n - 1] + lines[n]]
+    assert unsaid == []
+
+
 def test_supported_pythons_are_the_same_everywhere() -> None:
     """In pyproject.toml, environment.yml, the workflow and the script that makes environments."""
     supported = SpecifierSet(PROJECT["requires-python"])
