@@ -11,6 +11,7 @@ import numpy as np
 
 from t2lib._belonging import losses_not_of
 from t2lib._checks import FloatArray
+from t2lib.laws import fitted_on
 from t2lib.planning.support import Support
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ class Fit:
 
     def __post_init__(self) -> None:
         if self.fitted is not None:
-            object.__setattr__(self, "law", self.law.fitted_on(self.fitted))
+            object.__setattr__(self, "law", fitted_on(self.law, self.fitted))
 
     @cached_property
     def warnings(self) -> tuple[str, ...]:
