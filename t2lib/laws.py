@@ -10,7 +10,7 @@ import copy
 import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field, fields
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -20,9 +20,10 @@ from t2lib import passk
 from t2lib._checks import FloatArray, at_least_one, positive, require
 
 if TYPE_CHECKING:
-    from typing import Self
-
     from t2lib.planning.support import Support
+
+
+AnyLaw = TypeVar("AnyLaw")
 
 
 @runtime_checkable
@@ -46,11 +47,12 @@ class _Fitted:
 
     support: Support | None = field(default=None, init=False, repr=False, compare=False)
 
-    def fitted_on(self, support: Support | None) -> Self:
-        """Return the same law with what it was fitted to."""
-        law = copy.copy(self)
-        object.__setattr__(law, "support", support)
-        return law
+
+def fitted_on(law: AnyLaw, support: Support | None) -> AnyLaw:
+    """Return the same law with what it was fitted to as its ``support``, whatever its class."""
+    again = copy.copy(law)
+    object.__setattr__(again, "support", support)
+    return again
 
 
 @dataclass(frozen=True)

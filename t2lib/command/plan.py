@@ -13,6 +13,7 @@ from t2lib._checks import DataError, require_one_of
 from t2lib.data.curves import load_curves
 from t2lib.data.registry import data_folder, read_json
 from t2lib.fitting.table import fit, law_of
+from t2lib.laws import fitted_on
 from t2lib.planning.forward import Allocation, allocate
 from t2lib.planning.inverse import cheapest
 from t2lib.planning.regions import AllocationRegion, allocation_region
@@ -99,7 +100,7 @@ def from_suite(suite: str, task: str | None = None, law: str | None = None) -> F
         # Its questions are not embedded; a chapter records the laws fitted to all their samples.
         record = read_json(data_folder() / "recorded" / f"ch07_pythia_{task}.json")
         kind = {"BetaConsistentLaw": "consistent", "BetaRegressionLaw": "regression"}[name]
-        found = law_of(name, record["values"]["all"][kind]).fitted_on(Support.of(rows))
+        found = fitted_on(law_of(name, record["values"]["all"][kind]), Support.of(rows))
         return FittedLaw(found, task, f"recorded by the book, embedded suite {suite}")
     found = fit(name, rows[rows["k"] <= LARGEST_K]).law
     return FittedLaw(found, task, f"fitted just now, embedded suite {suite}")

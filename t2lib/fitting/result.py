@@ -8,9 +8,11 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 
 from t2lib._belonging import losses_not_of
 from t2lib._checks import FloatArray
+from t2lib.laws import fitted_on
 from t2lib.planning.support import Support
 
 if TYPE_CHECKING:
@@ -61,7 +63,7 @@ class Fit:
 
     def __post_init__(self) -> None:
         if self.fitted is not None:
-            object.__setattr__(self, "law", self.law.fitted_on(self.fitted))
+            object.__setattr__(self, "law", fitted_on(self.law, self.fitted))
 
     @cached_property
     def warnings(self) -> tuple[str, ...]:
@@ -122,25 +124,37 @@ class Fit:
         known = {n: p.stderr for n, p in result.params.items() if p.vary and p.stderr is not None}
         return {name: float(known.get(name, np.nan)) for name in self.params}
 
-    def conf_interval(self, level: float = 0.95) -> dict[str, tuple[float, float]]:
-        """Profile intervals by ``lmfit.conf_interval``: an F test on the residual sum of squares.
+    def conf_interval(
+        self, level: float = 0.95, *, groups: npt.ArrayLike | None = None
+    ) -> dict[str, tuple[float, float]]:
+        """Profile interval of every parameter, each by :func:`~t2lib.profile`.
 
         Parameters
         ----------
         level : float
             Coverage, between 0 and 1.
+        groups : array_like, shape (rows,), optional
+            Label of each row's group, such as its model, whose rows share an error.
 
         Returns
         -------
         dict
-            Name to (low, high); infinite where the profile never leaves the region. Parameters
-            held at a bound are left out.
-        """
-        import lmfit
+            Name to (low, high); infinite where the profile never leaves the region, 0 where no
+            parameter can be negative. What the data cannot tell is left out.
 
-        minimizer, result = self.lmfit()
-        table = lmfit.conf_interval(minimizer, result, sigmas=[level], maxiter=500)
-        return {name: (rows[0][1], rows[-1][1]) for name, rows in table.items()}
+        Raises
+        ------
+        ValueError
+            As :func:`~t2lib.profile`.
+        """
+        from t2lib.uncertainty.problem import Problem
+        from t2lib.uncertainty.profiles import profile
+
+        found = {}
+        for name in Problem.of(self, groups).names:
+            one = profile(self, name, level=level, groups=groups)
+            found[name] = one.low, one.high
+        return found
 
     def report(self) -> str:
         """lmfit's printable report: values, standard errors, correlations."""

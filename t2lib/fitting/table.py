@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any, Literal
 
 import pandas as pd
@@ -37,6 +37,8 @@ from t2lib.laws import (
     Law,
     LawsAtEachK,
 )
+from t2lib.planning.objective import metric_of
+from t2lib.planning.support import Support
 
 Kind = Literal["likelihoods", "samples"]
 _SIZES = ("n_params", "n_tokens")
@@ -239,7 +241,10 @@ def fit(name: str, table: pd.DataFrame, *, start: Any = None, **options: Any) ->
         if column not in table:
             raise DataError(f"{name} needs a column {column}: there are {', '.join(table.columns)}")
     function = row.fit_counts if row.fit_counts is not None and by_counts else row.fit
-    return function(table, start=start, **options)
+    found = function(table, start=start, **options)
+    if found.fitted is None:  # a fit of one's own need not know of supports
+        found = replace(found, fitted=Support.of(table, metric_of(found.law)))
+    return found
 
 
 # ---------------------------------------------------------------------- laws of named parameters

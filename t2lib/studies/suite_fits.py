@@ -24,7 +24,7 @@ from t2lib.data.registry import read_json
 from t2lib.data.schemas import validate
 from t2lib.fitting.result import Fit
 from t2lib.fitting.table import LAWS, fit, law_of, law_row
-from t2lib.laws import Chinchilla
+from t2lib.laws import Chinchilla, fitted_on
 from t2lib.planning.forward import Allocation, allocate
 from t2lib.planning.objective import Objective, metric_of
 from t2lib.planning.regions import allocation_region
@@ -82,7 +82,7 @@ class SuiteFit:
         """Return a fitted law with its support; DataError where it was not fitted."""
         require_one_of(name, self.law_names(task), f"law fitted to {task}")
         law = law_of(name, self.task(task)["laws"][name]["params"])
-        return law.fitted_on(Support.of(_rows_of(self.task(task)["seen"]), metric_of(law)))
+        return fitted_on(law, Support.of(_rows_of(self.task(task)["seen"]), metric_of(law)))
 
     def best_law(self, task: str) -> str:
         """Name of the law that best predicts what it has not seen; Chinchilla knows no samples.

@@ -96,7 +96,7 @@ class Problem:
             return r
 
         start = np.array([_coordinate(name, fit.params[name]) for name in names])
-        low, high = np.array([_bounds(name) for name in names]).T
+        low, high = np.array([_bounds(name, "E" in fit.params) for name in names]).T
         residuals: Residuals = plain
         if groups is None:
             correlation, independent = 0.0, fit.n_rows
@@ -199,8 +199,9 @@ def _params(names: tuple[str, ...], v: FloatArray) -> dict[str, float]:
     }
 
 
-def _bounds(name: str) -> tuple[float, float]:
-    if name in COEFFICIENTS:
+def _bounds(name: str, powers: bool) -> tuple[float, float]:
+    # Coefficients enter by their logarithms; a law that is no sum of powers has no bounds.
+    if name in COEFFICIENTS or not powers:
         return -np.inf, np.inf
     return (0.0, np.inf) if name == "E" else EXPONENT_RANGE
 

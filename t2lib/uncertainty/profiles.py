@@ -73,6 +73,8 @@ def profile(
 ) -> Profile:
     """Profile a parameter, or any function of the law, and give its interval.
 
+    :meth:`Fit.conf_interval` does this for every parameter.
+
     Each point of the curve minimises the sum of squares plus a spring that pulls the quantity to
     a target. Where the quantity comes to rest is not quite the target, but the sum of squares
     there is the least possible at that value, so the point is exact.
@@ -80,8 +82,8 @@ def profile(
     Parameters
     ----------
     fit : Fit
-        Of a law that is a sum of powers (Chinchilla, additive). For Huber losses the objective is
-        taken as if it were squares: the interval then promises too much.
+        Of one least-squares problem (Chinchilla, additive, interaction). For Huber losses the
+        objective is taken as if it were squares: the interval then promises too much.
     quantity : str or callable
         A parameter's name, or a function of the law such as
         ``lambda law: law.tokens_per_parameter(1e21)``. The interval of a monotone function of a
@@ -138,8 +140,8 @@ def profile(
         _crossing(path.best[0], side, sign, critical)
         for side, sign in zip(sides, (-1, 1), strict=True)
     )
-    if quantity in problem.names and not np.isfinite(low):
-        low = 0.0  # no parameter of these laws can be negative
+    if quantity in problem.names and "E" in fit.params and not np.isfinite(low):
+        low = 0.0  # no parameter of a sum of powers can be negative
     return Profile(
         name=name or (quantity if isinstance(quantity, str) else quantity.__name__),
         estimate=path.best[0],

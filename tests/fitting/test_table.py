@@ -53,6 +53,7 @@ def test_a_row_is_all_that_a_new_law_needs(toy):
     rows = curves[curves["task"] == curves["task"].iloc[0]]
     found = t2.fit("ToyLaw", rows)
     assert t2.law_of("ToyLaw", found.params) == found.law
+    assert found.law.support.ranges["N"] == (rows["n_params"].min(), rows["n_params"].max())
     suite = fit_suite(curves, n_bootstrap=2)
     assert "ToyLaw" in suite.law_names(suite.tasks[0])
     assert len(suite.law_draws(suite.tasks[0], "ToyLaw")) == 2

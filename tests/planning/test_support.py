@@ -15,6 +15,7 @@ from scipy.spatial import Delaunay
 import t2lib as t2
 from t2lib.data.registry import data_folder
 from t2lib.fitting.table import law_of, parameter_names
+from t2lib.laws import fitted_on
 from t2lib.planning.support import Support
 
 LAW = t2.Chinchilla(E=1.69, A=406.4, B=410.7, alpha=0.34, beta=0.28)
@@ -35,7 +36,7 @@ def gsm8k():
     curves = t2.load_curves("pythia").query("task == 'gsm8k'")
     record = json.loads((data_folder() / "recorded" / "ch07_pythia_gsm8k.json").read_text())
     law = law_of("BetaConsistentLaw", record["values"]["all"]["consistent"])
-    return curves, law.fitted_on(Support.of(curves))
+    return curves, fitted_on(law, Support.of(curves))
 
 
 # ------------------------------------------------------------------------------- the area

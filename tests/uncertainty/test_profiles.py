@@ -40,9 +40,13 @@ def fit(table):
 
 def test_intervals_are_lmfit_s(fit):
     """Five parameters: both ends within a thousandth of the interval's width."""
-    for name, (low, high) in fit.conf_interval().items():
-        found = t2.profile(fit, name)
+    theirs = lmfit.conf_interval(*fit.lmfit(), sigmas=[0.95], maxiter=500)
+    ours = fit.conf_interval()
+    assert list(ours) == list(fit.params)
+    for name, rows in theirs.items():
+        found, low, high = t2.profile(fit, name), rows[0][1], rows[-1][1]
         room = 1e-3 * (high - low)
+        assert ours[name] == (found.low, found.high)
         assert found.low == pytest.approx(low, abs=room)
         assert found.high == pytest.approx(high, abs=room)
         assert found.estimate == pytest.approx(fit.params[name], rel=1e-6)
