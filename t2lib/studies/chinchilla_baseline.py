@@ -17,7 +17,7 @@ from scipy import optimize, special
 
 from t2lib._checks import FloatArray
 from t2lib.data.layouts import load_points
-from t2lib.data.registry import Recorded, recorded
+from t2lib.data.registry import Recorded, data_folder, read_json, recorded
 from t2lib.fitting.batches import ChinchillaRefit
 from t2lib.fitting.powers import Fit
 from t2lib.isoflop import at_equal_compute, envelope, isoflop_parabolas, power_law
@@ -63,6 +63,30 @@ def figure_four(n_bootstrap: int, seed: int) -> Recorded:
         return refits(load_points("chinchilla"), n_bootstrap=n_bootstrap, seed=seed)
 
     return _recorded("chinchilla_refit", compute, "chinchilla_points", n_bootstrap, seed)
+
+
+def other_programs() -> pd.DataFrame:
+    """What other programs make of the 240 points, as ``make bench-peers`` recorded it.
+
+    Returns
+    -------
+    DataFrame
+        ``program``, ``objective``, ``share`` of 100 random starts that arrive within a thousandth
+        of the best known objective value, ``excess`` of the lowest that the program found over
+        it, relative. Programs that could not be run have no row.
+    """
+    values = read_json(data_folder() / "recorded/peers.json")["values"]
+    rows = [
+        (
+            row["method"],
+            row["objective"],
+            row["share"],
+            row["found"] / values["best"][row["objective"]] - 1,
+        )
+        for row in values["methods"]
+        if "unavailable" not in row
+    ]
+    return pd.DataFrame(rows, columns=["program", "objective", "share", "excess"])
 
 
 def _recorded(

@@ -111,3 +111,10 @@ def test_the_record_is_what_the_released_points_give(released, monkeypatch):
     assert new.source == "recomputed"
     assert new.values["huber_log"]["objective"] <= 0.00101827404
     assert new.values["n_points"] == 240
+
+
+def test_no_program_finds_less_than_the_library():
+    table = baseline.other_programs().set_index(["program", "objective"])
+    assert (table["excess"] >= 0).all()
+    assert table["excess"].xs("t2lib").max() < 1e-9
+    assert (table["share"].xs("t2lib") == 1).all()
