@@ -6,6 +6,7 @@ import pytest
 from conftest import ROOT
 
 import t2lib as t2
+from t2lib.studies import additive_law
 
 
 def record(name):
@@ -86,3 +87,38 @@ def test_porian_parabolas(said):
 def test_the_rule_over_all_fits(said):
     assert number(said["holds"]) == 8
     assert number(said["n_intervals"]) == 12
+
+
+@pytest.fixture(scope="module")
+def fine_print(numbers):
+    return numbers("A2")
+
+
+def test_squares_and_huber_give_two_betas(fine_print, said):
+    assert fine_print["beta_huber"] == said["beta_huber"]
+    low, high = ends(fine_print["beta_huber"])
+    assert not low < number(fine_print["beta_squares"]) < high
+    assert number(fine_print["beta_all"]) > high
+
+
+def test_a_coefficient_alone_means_little(fine_print):
+    assert number(fine_print["corr_A"]) > 0.99
+    assert number(fine_print["corr_B"]) > 0.99
+    assert number(fine_print["A_alpha"]) > 0.99
+
+
+def test_the_gemstones_grid(fine_print):
+    assert number(fine_print["gemstones_inside"]) == 6
+    assert number(fine_print["gemstones_budgets"]) == 8
+    assert number(fine_print["half"]) == 3
+
+
+def test_intervals_of_alpha_do_not_overlap(fine_print):
+    assert ends(fine_print["macro_alpha"])[0] > ends(fine_print["macro_alpha_nll"])[1]
+
+
+def test_on_the_hardest_task_few_starts_arrive_and_none_goes_below_the_projection():
+    curves = t2.load_curves("gemstones").query("task == 'hellaswag_zeroshot' and k <= 256")
+    tried = additive_law.restarts({"HellaSwag": curves}, n=10, seed=0)
+    assert (tried["excess"] < 1e-3).mean() < 0.6
+    assert tried["projection"].max() < 1e-6
