@@ -380,6 +380,45 @@ def isoflop_profiles(
     return ax
 
 
+def fitted_parabolas(
+    parabolas: pd.DataFrame, dots: pd.DataFrame, *, ax: Axes | None = None
+) -> Axes:
+    """Draw runs of equal compute with a parabola through each budget's, and its minimum.
+
+    Parameters
+    ----------
+    parabolas : DataFrame
+        From ``t2lib.isoflop_parabolas``. A diamond marks the minimum where it is ``inside``.
+    dots : DataFrame
+        The runs, seen from their budget's minimum: ``train_flops``, ``size_ratio`` (to the best
+        size) and ``excess`` (loss above the least, nats).
+    ax : matplotlib Axes, optional
+        Where to draw; a new figure by default.
+
+    Returns
+    -------
+    matplotlib Axes
+        With a colour bar of the budgets.
+    """
+    figure = plt.figure(figsize=(5.4, 5.0)) if ax is None else ax.figure
+    ax = figure.gca() if ax is None else ax
+    ends = mpl.colors.LogNorm(parabolas["train_flops"].min(), 2 * parabolas["train_flops"].max())
+    scale = mpl.cm.ScalarMappable(ends, "viridis")
+    for row in parabolas.to_dict("records"):
+        color, best = scale.to_rgba(row["train_flops"]), row["N"]
+        ratio = np.geomspace(row["N_min"], row["N_max"], 60) / best
+        line = row["loss"] + row["curvature"] * np.log(ratio) ** 2
+        ax.plot(best * ratio, line, color=color, lw=1)
+        seen = dots[np.isclose(dots["train_flops"], row["train_flops"])]
+        ax.plot(best * seen["size_ratio"], row["loss"] + seen["excess"], "o", color=color, ms=4)
+        if row["inside"]:
+            ax.plot(best, row["loss"], "D", color=color, mec="black", ms=6)
+    ax.set(xscale="log", xlabel="parameters N", ylabel="loss (nats per token)")
+    log_counts(ax.xaxis)
+    figure.colorbar(scale, ax=ax, label="training compute C (FLOPs)")
+    return ax
+
+
 def interval_rows(
     estimates: Mapping[str, pd.DataFrame],
     *,

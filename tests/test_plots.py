@@ -160,3 +160,21 @@ def test_specification_curve_is_in_order_and_marks_every_choice():
     assert len(below.get_yticklabels()) == 4
     assert sum(len(c.get_offsets()) for c in below.collections) == 2 * 11
     assert above.get_ylabel() and labelled(below)
+
+
+def test_fitted_parabolas_pass_through_their_dots():
+    """A budget's line and dots are drawn where the table puts them, and a minimum only inside."""
+    row = {"N": 1e8, "loss": 3.0, "curvature": 0.1, "N_min": 5e7, "N_max": 2e8}
+    table = pd.DataFrame(
+        [
+            {"train_flops": 1e18, "inside": True} | row,
+            {"train_flops": 1e19, "inside": False} | row | {"loss": 2.5},
+        ]
+    )
+    excess = 0.1 * np.log(2.0) ** 2
+    dots = pd.DataFrame({"train_flops": [1e18, 1e19], "size_ratio": [2.0, 0.5], "excess": excess})
+    ax = t2.plots.fitted_parabolas(table, dots)
+    lines = [line.get_xydata() for line in ax.lines]
+    assert [len(line) for line in lines] == [60, 1, 1, 60, 1]  # the second has no diamond
+    np.testing.assert_allclose(lines[1][0], lines[0][-1])
+    np.testing.assert_allclose(lines[4][0], lines[3][0])
