@@ -11,8 +11,8 @@ from scipy import special
 
 from t2lib._checks import FloatArray
 from t2lib.data.curves import common_questions
-from t2lib.data.layouts import load_questions
 from t2lib.data.registry import Recorded, recorded
+from t2lib.data.suites import load_questions
 from t2lib.fitting.beta import fit_beta
 from t2lib.passk import beta_pass_at_k, pass_at_k
 from t2lib.studies.repeated_sampling import last_checkpoints
@@ -264,7 +264,7 @@ def usable_shapes(shapes: pd.DataFrame) -> pd.DataFrame:
 
 
 def sampled_pass_errors(curves: pd.DataFrame, usable: pd.DataFrame) -> pd.Series:
-    """Relative error, in per cent, of pass@k by the fits of Pythia's checkpoints, over their curves.
+    """Relative error (per cent) of pass@k by the fits of Pythia's checkpoints, along their curves.
 
     Parameters
     ----------

@@ -7,7 +7,7 @@ import numpy.typing as npt
 import pandas as pd
 from scipy import stats
 
-from t2lib.passk import pass_at_k
+from t2lib.passk import beta_pass_at_k, pass_at_k
 
 
 def estimator_variance(n: int, p: float, k: int) -> float:
@@ -86,3 +86,30 @@ def compare(n: int, p: float, k: npt.ArrayLike, *, experiments: int, seed: int) 
         },
         index=pd.Index(ks, name="k"),
     )
+
+
+def task_error(n: int, k: int, a: float, b: float, questions: int) -> float:
+    """Standard deviation of a task's estimated pass@k that comes from sampling alone.
+
+    The questions are held; their p follow Beta(a, b), and each has n samples.
+
+    Parameters
+    ----------
+    n, k : int
+        Samples of each question and samples allowed, ``k <= n``.
+    a, b : float
+        Shape of the questions' p.
+    questions : int
+        Questions that the task averages over.
+
+    Returns
+    -------
+    float
+        The mean of :func:`estimator_variance` over the Beta, by the closed form of
+        ``E[(1 - p)^m]``, over the number of questions; its root.
+    """
+    shared = np.arange(k + 1)
+    chance = stats.hypergeom(n, k, k).pmf(shared)
+    failed = 1 - beta_pass_at_k(a, b, 2 * k - shared)
+    variance = chance @ failed - (1 - beta_pass_at_k(a, b, 2 * k))
+    return float(np.sqrt(variance / questions))

@@ -10,8 +10,9 @@ import pandas as pd
 
 from t2lib._checks import FloatArray, require_one_of
 from t2lib.data.curves import load_curves
-from t2lib.data.layouts import load_points, load_questions
+from t2lib.data.layouts import load_points
 from t2lib.data.registry import Recorded, fetch, recorded
+from t2lib.data.suites import load_questions
 
 TASK_SUITES = ("gemstones", "pythia")
 # Suites with a loss on text only: their released files, and the multiples at which a decade is cut.
