@@ -138,10 +138,11 @@ def goodness(
     """
     rng = np.random.default_rng(seed)
     questions = curves.groupby("task")["n_questions"].max()
-    table = shapes.xs(model, level="model")[["a", "b", "distance"]].copy()
+    of_model = shapes.xs(model, level="model")
+    table = pd.DataFrame(of_model)[["a", "b", "distance"]].copy()
     table["by_chance"] = [
-        np.quantile(simulated_distances(row.a, row.b, questions[row.Index], n=n, rng=rng), 0.95)
-        for row in table.itertuples()
+        np.quantile(simulated_distances(a, b, questions[task], n=n, rng=rng), 0.95)
+        for task, a, b in zip(table.index, table["a"], table["b"], strict=True)
     ]
     return table
 
@@ -297,5 +298,5 @@ def change_in_training(usable: pd.DataFrame, task: str = "gsm8k") -> pd.Series:
     rows = usable[usable["task"] == task].sort_values("n_tokens")
     early = rows[rows["n_tokens"].between(2e9, 3e9)].set_index("model")
     late = rows[rows["n_tokens"] > 5e10].groupby("model")[["a", "b"]].last()
-    change = np.log(late / early.loc[late.index, ["a", "b"]]).abs()
-    return np.exp(change.median())
+    change = late / early.loc[late.index, ["a", "b"]]
+    return change.where(change > 1, 1 / change).median()

@@ -110,9 +110,8 @@ def forecasts(
         A row for each checkpoint and task: ``ratio`` of forecast and truth.
     """
     y = _pivot(curves, average)
-    few = [k for k in y.columns if k <= fit_to and k & (k - 1) == 0]
-    log_k = np.log(np.array(few, dtype=float))
-    slope, start = np.polyfit(log_k, np.log(y[few]).to_numpy().T, 1)
+    few = [k for k in 2 ** np.arange(40) if k <= fit_to]
+    slope, start = np.polyfit(np.log(few), np.log(y[few].to_numpy()).T, 1)
     ratio = np.exp(start + slope * np.log(at)) / y[at]
     return ratio.rename("ratio").reset_index()
 
