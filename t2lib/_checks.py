@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Collection
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -10,6 +13,9 @@ import numpy.typing as npt
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 BoolArray = npt.NDArray[np.bool_]
+
+
+LARGEST_SIZE = 1e24  # of N and D at the border: more has no model, and its powers leave the floats
 
 
 class DataError(ValueError):
@@ -59,7 +65,69 @@ def at_least_one(k: npt.ArrayLike) -> FloatArray:
     return array
 
 
+# Control characters (a tab and a line's end apart), what only formats, such as the marks of
+# right-to-left text, line separators and lone surrogates: a terminal obeys or hides these.
+_UNSEEN = re.compile(
+    r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f"
+    r"\ud800-\udfff\ufeff\ufff9-\ufffb\U000e0000-\U000e0fff]"
+)
+
+
+def plain(text: object) -> str:
+    r"""Return a text in which every character can be seen: others become escapes such as \x1b."""
+    return _UNSEEN.sub(lambda found: found[0].encode("unicode_escape").decode(), str(text))
+
+
+def visible(name: str) -> str:
+    """Return what can be seen of a name: two names with the same are one to whoever reads them."""
+    return "".join(_UNSEEN.sub("", name).split())
+
+
+def json_plain(text: str) -> str:
+    """Return JSON text that means the same, with every character to be seen."""
+    return _UNSEEN.sub(lambda found: json.dumps(found[0])[1:-1], text)
+
+
 def clip(text: str, width: int = 60) -> str:
-    """Cut a long text in the middle and put it on one line."""
+    """Cut a long text in the middle and put it on one line, with every character to be seen."""
     text = text if len(text) <= width else f"{text[: width // 2]}...{text[-width // 3 :]}"
-    return " ".join(text.split())
+    return " ".join(plain(text).split())
+
+
+def parse_json(content: bytes, source: str, first_row: int = 1) -> Any:
+    """Read JSON strictly: UTF-8, no name twice in an object.
+
+    Parameters
+    ----------
+    content : bytes
+    source : str
+        What to call it in an error, usually its file.
+    first_row : int
+        Row of the file that the content begins in.
+
+    Raises
+    ------
+    DataError
+        ``SOURCE: row R, column C: what is wrong``.
+    """
+    if first_row == 1:
+        content = content.removeprefix(b"\xef\xbb\xbf")
+    try:
+        return json.loads(content.decode("utf-8"), object_pairs_hook=_each_once)
+    except UnicodeDecodeError as error:
+        row = first_row + content.count(b"\n", 0, error.start)
+        raise DataError(f"{source}: row {row}: not UTF-8 text: byte {error.start}") from None
+    except json.JSONDecodeError as error:
+        where = f"row {first_row + error.lineno - 1}, column {error.colno}"
+        raise DataError(f"{source}: {where}: not JSON: {error.msg}") from None
+    except (RecursionError, ValueError) as error:  # a nest of brackets, an endless whole number
+        raise DataError(f"{source}: row {first_row}: not JSON that can be read: {error}") from None
+
+
+def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"{clip(repr(twice))} is there twice")
+    return found

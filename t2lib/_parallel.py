@@ -12,13 +12,18 @@ import contextlib
 import logging
 import os
 import re
+import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import CancelledError, ThreadPoolExecutor
 from functools import cache
+from pickle import PicklingError
 from typing import Any, TypeVar
 
 import joblib
+
+from t2lib._checks import clip
 
 T = TypeVar("T")
 
@@ -26,6 +31,7 @@ T = TypeVar("T")
 CONNECT_SECONDS = 5
 # A cluster may lose its last worker and start another. After this long without any it is lost.
 WORKERLESS_SECONDS = 60
+_LOOK_SECONDS = 1.0  # between two looks of a worker at whether its parent still lives
 
 
 class ClusterError(OSError):
@@ -63,16 +69,47 @@ def run(
     """
     # With the arguments inside the call, Dask keeps a copy and can send it to another worker.
     # Arguments of their own would lie on one worker and be lost with it.
+    cluster = _cluster()
+    watch = {"initializer": _end_with, "initargs": (os.getpid(),)} if _own_processes() else {}
     pool = joblib.Parallel(
         n_jobs=n_jobs,
-        backend=_cluster(),
+        backend=cluster,
         batch_size=1,
         return_as="generator" if ordered else "generator_unordered",
+        **watch,
     )
     try:
         yield from pool(joblib.delayed(call)() for call in calls)
     except joblib.externals.loky.process_executor.TerminatedWorkerError as error:
         raise ClusterError(f"a worker process died: {_first_line(error)}") from None
+    except PicklingError as error:
+        # What is large goes to a worker through a file; of a full disk only a text is left here.
+        if not (full := re.search(r"\[Errno (\d+)\]", str(error.__cause__))):
+            raise
+        folder = os.environ.get("JOBLIB_TEMP_FOLDER") or tempfile.gettempdir()
+        what = f"cannot be written: {os.strerror(int(full[1]))}"
+        raise OSError(int(full[1]), what, f"temporary files in {folder}") from None
+
+
+def _own_processes() -> bool:
+    """Tell whether calls go to processes that joblib starts, its default."""
+    return type(joblib.parallel.get_active_backend()[0]).__name__ == "LokyBackend"
+
+
+def _end_with(parent: int) -> None:
+    """End this worker soon after the process that started it, however that ended.
+
+    Otherwise it would wait minutes for work, and hold the pipes of whoever waits for that process.
+    The kernel's own signal (PR_SET_PDEATHSIG) will not do: it comes when the thread that started
+    the worker ends.
+    """
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(_LOOK_SECONDS)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def workers(n_jobs: int | None = None) -> int:
@@ -112,7 +149,7 @@ def scheduler() -> Iterator[None]:
     if not address:
         yield
         return
-    named = f"T2LIB_SCHEDULER={address}"
+    named = f"T2LIB_SCHEDULER={clip(address)}"
     if not re.fullmatch(r"[a-z]+://.+:\d+", address):
         raise ClusterError(f"{named}: want an address such as tcp://127.0.0.1:8786")
     try:
@@ -120,19 +157,28 @@ def scheduler() -> Iterator[None]:
     except ImportError:
         raise ClusterError(f"{named}: Dask is missing: pip install 't2lib[cluster]'") from None
     # Dask logs every lost connection with its traceback; what matters is raised as one line.
-    for name in ("distributed", "distributed.client", "distributed.comm", "asyncio"):
+    for name in ("distributed", "distributed.client", "distributed.comm", "tornado", "asyncio"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
 
-    async def handshake() -> None:
+    async def identify() -> None:
         # Dask's own time limit ends where something listens there that says nothing.
-        connecting = distributed.comm.connect(address, timeout=CONNECT_SECONDS)
-        await (await asyncio.wait_for(connecting, CONNECT_SECONDS)).close()
+        async def ask() -> Any:
+            comm = await distributed.comm.connect(address, timeout=CONNECT_SECONDS)
+            try:
+                await comm.write({"op": "identity", "reply": True})
+                return await comm.read()
+            finally:
+                comm.abort()
+
+        found = await asyncio.wait_for(ask(), CONNECT_SECONDS)
+        if found.get("type") != "Scheduler":
+            raise ValueError(f"a Dask {found.get('type')}")
 
     try:
         with ThreadPoolExecutor(1) as apart:  # a notebook has an event loop in this thread
-            apart.submit(asyncio.run, handshake()).result()
+            apart.submit(asyncio.run, identify()).result()
         client = distributed.Client(address, timeout=CONNECT_SECONDS, set_as_default=False)
-    except (OSError, ValueError) as error:  # TimeoutError is an OSError
+    except Exception as error:  # whatever it is that listens there makes Dask raise anything
         reason = _first_line(error)
         raise ClusterError(f"{named}: no Dask scheduler answers there ({reason})") from None
     with client, joblib.parallel_config("dask", client=client):

@@ -3,12 +3,14 @@
 Every wait is bounded, and only processes that a test started are ended.
 """
 
+import contextlib
 import os
 import signal
 import socket
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -336,6 +338,73 @@ def test_an_address_that_does_not_answer_is_one_line(address, message, tmp_path)
     assert done.stdout == ""
     assert done.stderr.startswith(f"t2: error: T2LIB_SCHEDULER={address}: {message}")
     assert done.stderr.count("\n") == 1
+
+
+ANSWERS = {
+    "HTTP": b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n",
+    "SSH": b"SSH-2.0-OpenSSH_9.6\r\n",
+    "zeros": bytes(64),
+    "garbage": bytes(range(256)) * 8,
+    "a frame of 2^60 bytes": (2**60).to_bytes(8, "little"),
+    "nothing, then the end": b"",
+}
+
+
+@pytest.mark.parametrize("kind", ANSWERS)
+def test_another_service_at_the_address_is_one_line(kind, monkeypatch):
+    def serve(server):
+        while True:
+            try:
+                peer, _ = server.accept()
+            except OSError:  # closed: the test is over
+                return
+            with contextlib.suppress(OSError), peer:
+                peer.sendall(ANSWERS[kind])
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        threading.Thread(target=serve, args=[server], daemon=True).start()
+        address = f"tcp://127.0.0.1:{server.getsockname()[1]}"
+        monkeypatch.setenv("T2LIB_SCHEDULER", address)
+        with (
+            pytest.raises(t2.ClusterError, match=f"={address}: no Dask sch") as error,
+            parallel.scheduler(),
+        ):
+            pass
+        server.shutdown(socket.SHUT_RDWR)
+    assert str(error.value).isprintable()
+
+
+@pytest.mark.parametrize("address", ["tls://127.0.0.1:9", "ucx://127.0.0.1:9", "http://[::1]:9"])
+def test_an_address_of_another_kind_is_one_line(address, tmp_path):
+    done = command(T2LIB_SCHEDULER=address, T2LIB_MIRROR=str(tmp_path))
+    assert (done.returncode, done.stdout) == (1, "")
+    assert f"error: T2LIB_SCHEDULER={address}: no Dask scheduler answers" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_a_worker_is_no_scheduler(client, monkeypatch):
+    worker = next(iter(client.scheduler_info()["workers"]))
+    monkeypatch.setenv("T2LIB_SCHEDULER", worker)
+    with pytest.raises(t2.ClusterError, match=r"\(a Dask Worker\)"), parallel.scheduler():
+        pass
+
+
+def test_t2_fit_uses_the_scheduler_too(cluster, monkeypatch, tmp_path, capsys):
+    from suites import curve_table
+
+    asked = []
+    real = parallel.run
+
+    def watched(calls, **options):
+        asked.append(joblib.parallel.get_active_backend()[0])
+        return real(calls, **options)
+
+    monkeypatch.setattr("t2lib.evals.importers.run", watched)
+    monkeypatch.setenv("T2LIB_SCHEDULER", cluster.scheduler_address)
+    curve_table(["maths"]).to_csv(tmp_path / "curves.csv", index=False)
+    options = ["--no-report", "--n-bootstrap", "0", "--json", str(tmp_path / "o.json")]
+    assert main(["fit", str(tmp_path / "curves.csv"), *options]) == 0
+    assert [type(one).__name__ for one in asked] == ["DaskDistributedBackend"]
 
 
 def test_an_address_where_something_else_listens_is_one_line(tmp_path):

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from t2lib._checks import DataError
+from t2lib.command.shared import examples, show
 
 app = typer.Typer(
     help="The released files: list, fetch, verify; build the curves from them.",
@@ -22,12 +23,8 @@ _Names = Annotated[
 _Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
-def _examples(*lines: str) -> str:
-    return "\b\nExamples:\n" + "\n".join(f"  {line}" for line in lines)
-
-
 @app.command(
-    "list", epilog=_examples("t2 data list", "t2 data list gadre_models --json | jq length")
+    "list", epilog=examples("t2 data list", "t2 data list gadre_models --json | jq length")
 )
 def list_files(names: _Names = None, as_json: _Json = False) -> None:
     """List released files: name, bytes, and path within a mirror.
@@ -40,15 +37,15 @@ def list_files(names: _Names = None, as_json: _Json = False) -> None:
     groups = registry()[fields].itertuples(index=False, name=None)
     files = expand(*names) if names else [ReleasedFile(*group) for group in groups]
     if as_json:
-        print(json.dumps([{**file._asdict(), "in_mirror": file.relative} for file in files]))
+        show(json.dumps([{**file._asdict(), "in_mirror": file.relative} for file in files]))
         return
     for file in files:
-        print(f"{file.name}\t{file.bytes}\t{file.relative}")
+        show(f"{file.name}\t{file.bytes}\t{file.relative}")
 
 
 @app.command(
     "fetch",
-    epilog=_examples(
+    epilog=examples(
         "t2 data fetch chinchilla_points",
         "T2LIB_MIRROR=/whole/path/to/released t2 data fetch pythia_gsm8k",
     ),
@@ -64,10 +61,10 @@ def fetch_files(
     from t2lib.data.registry import fetch_all
 
     paths = {name: str(path) for name, path in fetch_all(*names).items()}
-    print(json.dumps(paths) if as_json else "\n".join(paths.values()))
+    show(json.dumps(paths) if as_json else "\n".join(paths.values()))
 
 
-@app.command("verify", epilog=_examples("t2 data verify", "t2 data verify gemstones_nll_arce"))
+@app.command("verify", epilog=examples("t2 data verify", "t2 data verify gemstones_nll_arce"))
 def verify_files(names: _Names = None, as_json: _Json = False) -> None:
     """Check what is at hand against its size and sha256; all of it, or the files named."""
     from t2lib.data.registry import expand, local_path
@@ -76,14 +73,14 @@ def verify_files(names: _Names = None, as_json: _Json = False) -> None:
     missing = [file.name for file in files if local_path(file) is None]
     found = {"verified": len(files) - len(missing), "missing": len(missing)}
     text = f"{found['verified']} files verified, {found['missing']} not at hand"
-    print(json.dumps(found) if as_json else text)
+    show(json.dumps(found) if as_json else text)
     if names and missing:
         raise DataError(f"{len(missing)} of {len(files)} files are not at hand: {missing[0]}, ...")
 
 
 @app.command(
     "build",
-    epilog=_examples("t2 data build", "T2LIB_SCHEDULER=tcp://127.0.0.1:8786 t2 data build"),
+    epilog=examples("t2 data build", "T2LIB_SCHEDULER=tcp://127.0.0.1:8786 t2 data build"),
 )
 def build_curves(
     jobs: Annotated[int, typer.Option(help="Processes; -1 for one a core.")] = -1,
@@ -98,4 +95,4 @@ def build_curves(
     with scheduler():
         paths = build(jobs=jobs)
     for path in paths:
-        print(f"{path.stat().st_size:>9,} bytes  {path}")
+        show(f"{path.stat().st_size:>9,} bytes  {path}")

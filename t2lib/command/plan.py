@@ -1,25 +1,25 @@
-"""Answers of ``t2 plan``: a fitted law, a budget or a target, the plan and how far to trust it."""
+"""``t2 plan``: a fitted law, a budget or a target, the plan and how far to trust it."""
 
 from __future__ import annotations
 
+import json
+import math
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Unpack
+from typing import TYPE_CHECKING, Annotated, Any, Unpack
 
-import numpy as np
+import typer
 
 from t2lib._checks import DataError, require_one_of
-from t2lib.data.curves import load_curves
-from t2lib.data.registry import data_folder, read_json
-from t2lib.fitting.table import fit, law_of
-from t2lib.laws import fitted_on
-from t2lib.planning.forward import Allocation, allocate
-from t2lib.planning.inverse import cheapest
-from t2lib.planning.regions import AllocationRegion, allocation_region
-from t2lib.planning.request import Request
-from t2lib.planning.support import Support
-from t2lib.studies.suite_fits import LARGEST_K, SuiteFit, describe_plan
+from t2lib.command.shared import examples, show
+
+if TYPE_CHECKING:
+    from t2lib.planning.forward import Allocation
+    from t2lib.planning.regions import AllocationRegion
+    from t2lib.planning.request import Request
+
+# What fits and searches loads inside functions: it takes longer than all that --help needs.
 
 # The law that the embedded suites answer with, and the laws that they can be asked for.
 _EMBEDDED_LAWS = {
@@ -65,6 +65,8 @@ def from_file(path: str | Path, task: str | None = None, law: str | None = None)
     DataError
         Where the file is no fitted suite, or lacks the task or the law.
     """
+    from t2lib.studies.suite_fits import SuiteFit
+
     suite = SuiteFit.read(path)
     task = _one_task(task, suite.tasks, str(path))
     name = law or suite.best_law(task)
@@ -90,6 +92,13 @@ def from_suite(suite: str, task: str | None = None, law: str | None = None) -> F
     DataError
         For an unknown suite, task or law.
     """
+    from t2lib.data.curves import load_curves
+    from t2lib.data.registry import data_folder, read_json
+    from t2lib.fitting.table import fit, law_of
+    from t2lib.laws import fitted_on
+    from t2lib.planning.support import Support
+    from t2lib.studies.suite_fits import LARGEST_K
+
     require_one_of(suite, _EMBEDDED_LAWS, "suite")
     curves = load_curves(suite)
     task = _one_task(task, sorted(curves["task"].unique()), suite)
@@ -139,6 +148,8 @@ class Answer:
 
     def numbers(self) -> dict[str, Any]:
         """Return all of it as numbers that JSON can hold."""
+        from t2lib.studies.suite_fits import describe_plan
+
         support = self.plan.support
         forecast = self.forecast()
         return {
@@ -202,6 +213,10 @@ def answer(
     ValueError
         Where the request is not valid or cannot be met.
     """
+    from t2lib.planning.forward import allocate
+    from t2lib.planning.inverse import cheapest
+    from t2lib.planning.regions import allocation_region
+
     if draws is None:
         draws = 10 if target is None else 0
     if target is not None and request.get("total_flops") is not None:
@@ -209,7 +224,7 @@ def answer(
     law, support = fitted.law, fitted.law.support
     smallest, largest = request.get("n_range") or (None, None)
     if smallest is None and support is not None:
-        smallest = min(support.ranges["N"][0], np.inf if largest is None else largest)
+        smallest = min(support.ranges["N"][0], math.inf if largest is None else largest)
     request["n_range"] = smallest, largest
     search = allocate if target is None else partial(cheapest, target=target)
     plan = search(law, **request)
@@ -219,3 +234,80 @@ def answer(
     except ValueError:  # no resample's law can meet the request: counted, not hidden
         region = None
     return Answer(plan, fitted, region, len(asked))
+
+
+EXAMPLES = examples(
+    "t2 plan report.json --train-flops 1e22 --inference-flops 2e10",
+    "t2 plan --task arce --total-flops 1e22 --queries 1e9 --prompt-tokens 500",
+    "t2 plan --task arce --target 0.5 --queries 1e9 --max-k 16 --json",
+)
+
+
+def command(
+    fitted: Annotated[
+        Path | None, typer.Argument(metavar="FILE", help="Numbers that t2 fit wrote.")
+    ] = None,
+    suite: Annotated[
+        str, typer.Option(help="Without FILE: the embedded suite, gemstones or pythia.")
+    ] = "gemstones",
+    task: Annotated[
+        str | None, typer.Option(help="Task to plan for; needed where there are several.")
+    ] = None,
+    law: Annotated[
+        str | None, typer.Option(help="Law to ask, by its class name. Default: the best one.")
+    ] = None,
+    train_flops: Annotated[float | None, typer.Option(help="Training budget.")] = None,
+    inference_flops: Annotated[
+        float | None, typer.Option(help="Budget of one query, beside --train-flops.")
+    ] = None,
+    total_flops: Annotated[
+        float | None, typer.Option(help="One budget for training and all queries.")
+    ] = None,
+    queries: Annotated[float | None, typer.Option(help="Queries over the model's life.")] = None,
+    prompt_tokens: Annotated[float, typer.Option(help="Tokens of a prompt.")] = 0.0,
+    answer_tokens: Annotated[float, typer.Option(help="Tokens of one sampled answer.")] = 1.0,
+    no_cache: Annotated[
+        bool, typer.Option("--no-cache", help="Samples do not share the prompt's cache.")
+    ] = False,
+    target: Annotated[
+        float | None, typer.Option(help="Cheapest plan that reaches this metric, without a budget.")
+    ] = None,
+    min_params: Annotated[float | None, typer.Option(help="Smallest N allowed.")] = None,
+    max_params: Annotated[float | None, typer.Option(help="Largest N allowed (memory).")] = None,
+    max_k: Annotated[float | None, typer.Option(help="Most samples allowed (latency).")] = None,
+    unique_tokens: Annotated[
+        float | None, typer.Option(help="Stock of unique tokens; repeated ones are worth less.")
+    ] = None,
+    verifier: Annotated[
+        float, typer.Option(help="Chance that the right one among several samples is found.")
+    ] = 1.0,
+    draws: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            help="Resamples of the fit behind the range of the answer. Default: 10, with "
+            "--target none.",
+        ),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Answer a budget: how large a model, how many tokens, how many samples."""
+    from t2lib.planning.costs import CostModel
+
+    # Without prompt and answer the query is a token, and the paper's own terms are shown.
+    a_token = (prompt_tokens, answer_tokens, no_cache) == (0.0, 1.0, False)
+    found = answer(
+        from_file(fitted, task, law) if fitted else from_suite(suite, task, law),
+        draws=draws,
+        target=target,
+        train_flops=train_flops,
+        inference_flops=inference_flops,
+        total_flops=total_flops,
+        queries=queries,
+        cost=None if a_token else CostModel(prompt_tokens, answer_tokens, not no_cache),
+        n_range=(min_params, max_params),
+        max_k=max_k,
+        unique_tokens=unique_tokens,
+        verifier=verifier,
+    )
+    show(json.dumps(found.numbers(), indent=1, allow_nan=False) if as_json else found.text())

@@ -10,10 +10,11 @@ import base64
 import html
 import io
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pandas as pd
+
+from t2lib._checks import plain
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -21,34 +22,25 @@ if TYPE_CHECKING:
     from t2lib.studies.suite_fits import SuiteFit
 
 
-class MissingPieceError(RuntimeError):
-    """Something that a report needs is not installed; the message says how to get it."""
-
-
-def require_pieces() -> None:
-    """Nothing beyond the library is needed."""
-
-
-def make_report(curves: Path, numbers: Path, *, on_step: Callable[[int, int], None]) -> str:
+def make_report(
+    curves: pd.DataFrame, suite: SuiteFit, *, on_step: Callable[[int, int], None]
+) -> str:
     """Return the report of a fitted suite as HTML text.
 
     Parameters
     ----------
-    curves : Path
-        A curve table, Parquet.
-    numbers : Path
-        The suite's JSON, as ``SuiteFit.text`` gives it.
+    curves : DataFrame
+        The curve table that the laws were fitted to.
+    suite : SuiteFit
+        Its fits.
     on_step : callable
         Called as ``on_step(done, total)`` before each section.
     """
-    from t2lib.data.schemas import read_table
     from t2lib.plots import use_style
-    from t2lib.studies.suite_fits import SuiteFit
 
     use_style()
-    suite, rows = SuiteFit.read(numbers), read_table(curves, "curves")
     largest = suite.numbers["settings"]["largest_k"]
-    rows = rows[rows["task"].isin(suite.tasks) & (rows["k"] <= largest)]
+    rows = curves[curves["task"].isin(suite.tasks) & (curves["k"] <= largest)]
     sections = {
         "In short": _in_short,
         "The data": _data,
@@ -67,7 +59,7 @@ def make_report(curves: Path, numbers: Path, *, on_step: Callable[[int, int], No
         title="Train-to-test report",
         style=_STYLE,
         contents="\n".join(links),
-        body="\n".join(body),
+        body=plain("\n".join(body)),  # names may hold what a screen obeys or hides
     )
 
 

@@ -39,7 +39,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import quote
 
-from t2lib._checks import DataError
+from t2lib._checks import DataError, parse_json
 from t2lib.data.downloads import (
     REMEDY,
     FetchError,
@@ -400,13 +400,7 @@ def _read_record(file: Path) -> dict[str, Any]:
 
 def read_json(path: Path) -> Any:
     """Read a JSON file; DataError with its row and column where it is no JSON."""
-    try:
-        return json.loads(path.read_bytes())
-    except json.JSONDecodeError as error:
-        where = f"row {error.lineno}, column {error.colno}"
-        raise DataError(f"{path}: {where}: not JSON: {error.msg}") from None
-    except UnicodeDecodeError:
-        raise DataError(f"{path}: not JSON: not UTF-8 text") from None
+    return parse_json(path.read_bytes(), str(path))
 
 
 def _write_text(file: Path, text: str) -> None:

@@ -8,8 +8,8 @@ cell that is no number is refused with its place.
 from __future__ import annotations
 
 import csv
-import json
 import re
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from t2lib._checks import DataError, clip
+from t2lib._checks import DataError, clip, parse_json, visible
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -32,6 +32,7 @@ NUMBERS = (
 )
 LONGEST_JSON = 64 * 2**20  # bytes of a line; thousands of long responses stay far below
 LONGEST_CSV = 2**24  # bytes of a line, and of a block: the reader needs a line to fit into a block
+MOST_COLUMNS = 1000
 _CHUNK = 2**17  # rows in memory at once
 
 
@@ -53,7 +54,35 @@ def chunks(
         ``FILE: row R, column C: what is wrong``.
     """
     readers = {".csv": _csv_chunks, ".parquet": _parquet_chunks, ".jsonl": _jsonl_chunks}
-    return readers[path.suffix](path, words, numbers)
+    for table in readers[path.suffix](path, words, numbers):
+        for name in [name for name in words if name in table.columns]:
+            _require_names(table[name], path)
+        yield table
+
+
+def _require_header(names: list[str], path: Path, row: str = "") -> None:
+    """Refuse columns that cannot be told apart, or that are too many for any table of results."""
+    if len(names) > MOST_COLUMNS:
+        raise DataError(f"{path}: {row}{len(names)} columns: want at most {MOST_COLUMNS}")
+    seen: dict[str, str] = {}
+    for name in names:
+        where = f"{path}: {row}column {clip(name)}"
+        if "\ufeff" in name:
+            raise DataError(f"{where}: holds a byte order mark")
+        first = seen.get(visible(name))
+        if first is not None:
+            other = f"differs from {clip(repr(first))} by blanks only"
+            raise DataError(f"{where}: {'there twice' if first == name else other}")
+        seen[visible(name)] = name
+
+
+def _require_names(column: pd.Series, path: Path) -> None:
+    """Refuse names that hold what is no part of a name: a byte order mark, half a character."""
+    for name in column.astype("category").cat.categories:
+        if re.search("[\ufeff\ud800-\udfff]", str(name)):
+            row = column.index[(column == name).to_numpy(bool)][0]
+            what = f"{clip(repr(name))} holds a byte order mark or half a character"
+            raise DataError(f"{path}: row {row}, column {column.name}: {what}")
 
 
 def read(path: Path, words: Sequence[str], numbers: Sequence[str]) -> pd.DataFrame:
@@ -86,9 +115,7 @@ def json_lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
         Where a line is not a JSON object, is cut off, not UTF-8 or longer than ``LONGEST_JSON``.
     """
     for number, line in _lines(path, LONGEST_JSON):
-        if number == 1:
-            line = line.removeprefix(b"\xef\xbb\xbf")
-        if line.strip():
+        if line.removeprefix(b"\xef\xbb\xbf").strip():
             yield number, _object(line, path, number)
 
 
@@ -104,21 +131,16 @@ def _lines(path: Path, longest: int) -> Iterator[tuple[int, bytes]]:
 
 
 def _object(line: bytes, path: Path, number: int) -> dict[str, Any]:
-    where = f"{path}: row {number}"
     try:
-        row = json.loads(line.decode("utf-8"))
-    except UnicodeDecodeError as error:
-        raise DataError(f"{where}: not UTF-8 text: byte {error.start}") from None
-    except json.JSONDecodeError as error:
+        row = parse_json(line, str(path), number)
+    except DataError as error:
         if number == 1 and line.strip() in (b"[", b"[{"):
             what = "one JSON list, as the harness wrote before 0.4.3: want one object a line"
-            raise DataError(f"{where}: {what}") from None
+            raise DataError(f"{path}: row {number}: {what}") from None
         cut = "" if line.endswith(b"\n") else " (the last line is cut off)"
-        raise DataError(f"{where}, column {error.colno}: not JSON: {error.msg}{cut}") from None
-    except (RecursionError, ValueError) as error:  # a nest of brackets, an endless whole number
-        raise DataError(f"{where}: not JSON that can be read: {clip(str(error))}") from None
+        raise DataError(f"{error}{cut}") from None
     if not isinstance(row, dict):
-        raise DataError(f"{where}: not a JSON object")
+        raise DataError(f"{path}: row {number}: not a JSON object")
     return row
 
 
@@ -130,14 +152,20 @@ def _jsonl_chunks(
     lines = json_lines(path)
     columns: dict[str, Any] = {}
     while rows := list(islice(lines, _CHUNK)):
-        columns = columns or rows[0][1]
+        if not columns:
+            columns = rows[0][1]
+            _require_header(list(columns), path, "row 1, ")
         for number, row in rows:
             if row.keys() != columns.keys():
                 name = clip(min(row.keys() ^ columns.keys()))
                 raise DataError(f"{path}: row {number}, column {name}: not the columns of row 1")
         places = [number for number, _ in rows]
         cells = {name: [row[name] for _, row in rows] for name in columns}
-        table = pd.DataFrame(cells, index=places)
+        try:
+            table = pd.DataFrame(cells, index=places)
+        except OverflowError:
+            _refuse_overflow(cells, places, path)
+            raise
         _require_kinds(table, path, words, numbers)
         yield table
 
@@ -157,6 +185,15 @@ def _require_kinds(
                 raise DataError(
                     f"{path}: row {row}, column {name}: {clip(repr(value))} is not {what}"
                 )
+        _refuse_overflow({str(name): column.tolist()}, list(column.index), path)
+
+
+def _refuse_overflow(cells: dict[str, list[Any]], rows: list[int], path: Path) -> None:
+    """Refuse whole numbers that no float holds, such as 10**400."""
+    for name, values in cells.items():
+        for row, value in zip(rows, values, strict=True):
+            if isinstance(value, int) and abs(value) > sys.float_info.max:
+                raise DataError(f"{path}: row {row}, column {clip(name)}: too large a number")
 
 
 def _parquet_chunks(
@@ -168,6 +205,7 @@ def _parquet_chunks(
     row = 1
     try:
         schema = pyarrow.parquet.read_schema(path)
+        _require_header(schema.names, path)
         names = [name for name in (*words, *numbers) if name in schema.names]
         for name in names:
             _require_kind(path, name, schema, is_word=name in words)
@@ -181,11 +219,14 @@ def _parquet_chunks(
         }
         with pyarrow.parquet.ParquetFile(path, **options) as file:
             for batch in file.iter_batches(batch_size=_CHUNK, columns=names):
-                table = batch.to_pandas()
+                # What pandas once wrote beside the schema is of no use, and may be broken.
+                table = batch.replace_schema_metadata(None).to_pandas()
                 table.index = range(row, row + len(table))
                 row += len(table)
                 yield table
-    except (pyarrow.ArrowException, OSError) as error:
+    except DataError:
+        raise
+    except Exception as error:  # a broken file makes the reader raise anything
         raise DataError(f"{path}: not a Parquet table: {clip(str(error), 200)}") from None
 
 
@@ -253,7 +294,8 @@ def _csv_chunks(path: Path, words: Sequence[str], numbers: Sequence[str]) -> Ite
 
 def _csv_lines(path: Path) -> _Lines:
     """Read the header and find the empty lines, which the reader does not count."""
-    total, empty, header = 0, [np.empty(0, dtype=np.int64)], b""
+    total, empty = 0, [np.empty(0, dtype=np.int64)]
+    header: list[str] = []
     before = 0  # bytes since the last line's end, a carriage return not counted
     with path.open("rb") as file:
         while block := file.read(LONGEST_CSV):
@@ -264,9 +306,10 @@ def _csv_lines(path: Path) -> _Lines:
             before = len(content) - 1 - ends[-1] if len(ends) else before + len(content)
             empty.append(np.flatnonzero(lengths == 0) + total + 1)
             total += len(ends)
-            header = header or next((one for one in block.splitlines() if one), b"")
+            if not header and (first := next((one for one in block.splitlines() if one), b"")):
+                header = _csv_header(first, path)
     total += before > 0
-    return _Lines(_csv_header(header, path), int(total), np.concatenate(empty))
+    return _Lines(header or _csv_header(b"", path), int(total), np.concatenate(empty))
 
 
 def _csv_header(line: bytes, path: Path) -> list[str]:
@@ -277,9 +320,7 @@ def _csv_header(line: bytes, path: Path) -> list[str]:
     if len(header) == 1 and re.search(r"[;\t|]", header[0]):
         sign = clip(repr(header[0]))
         raise DataError(f"{path}: row 1: one column, {sign}: columns must be separated by commas")
-    twice = [name for name in header if header.count(name) > 1]
-    if twice:
-        raise DataError(f"{path}: row 1, column {clip(twice[0])}: there twice")
+    _require_header(header, path, "row 1, ")
     return header
 
 

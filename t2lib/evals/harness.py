@@ -27,7 +27,6 @@ What cannot be known is refused, never guessed.
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from dataclasses import dataclass, field
@@ -37,7 +36,7 @@ from typing import Any, NoReturn, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from t2lib._checks import DataError, clip
+from t2lib._checks import DataError, clip, parse_json
 from t2lib.data.tables import json_lines
 from t2lib.evals.rescoring import Scorer, scorer
 
@@ -84,6 +83,8 @@ def task_of(path: Path) -> str:
     match = _FILE_NAME.fullmatch(path.name)
     if match is None:
         raise DataError(f"{path}: a harness log must be named samples_TASK_DATE.jsonl")
+    if re.search("[\ud800-\udfff]", match[1]):
+        raise DataError(f"{path}: the task's name is not UTF-8 text")
     return match[1]
 
 
@@ -127,16 +128,19 @@ class _Results:
     config: Any = None
 
 
+def results_file(path: Path) -> Path:
+    """Return where the results file of a log's date would be."""
+    found = _FILE_NAME.fullmatch(path.name)
+    date = path.name[found.end(1) + 1 :] if found else path.name
+    return path.with_name(f"results_{date.removesuffix('.jsonl')}.json")
+
+
 def _results(path: Path, task: str) -> _Results:
     """Read the results file of the same date, if there is one."""
-    date = path.name.removeprefix(f"samples_{task}_").removesuffix(".jsonl")
-    file = path.with_name(f"results_{date}.json")
+    file = results_file(path)
     if file.is_symlink() or not file.is_file() or file.stat().st_size > _LARGEST_RESULTS:
         return _Results()
-    try:
-        content = json.loads(file.read_bytes())
-    except (ValueError, RecursionError) as error:
-        raise DataError(f"{file}: not JSON: {clip(str(error))}") from None
+    content = parse_json(file.read_bytes(), str(file))
     counted = _inside(content, "n-samples", task, "effective")
     config = _inside(content, "configs", task)
     return _Results(counted if isinstance(counted, int) else None, config)

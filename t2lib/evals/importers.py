@@ -18,12 +18,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from t2lib._checks import DataError, clip
+from t2lib._checks import LARGEST_SIZE, DataError, clip, plain, visible
 from t2lib._parallel import run
 from t2lib.data.curves import LIKELIHOOD_K, likelihood_columns, sample_columns
 from t2lib.data.schemas import CHECKPOINT, validate
 from t2lib.data.tables import KINDS, WORDS, chunks, json_lines
-from t2lib.evals.harness import Answers, is_sample, read_samples
+from t2lib.evals.harness import Answers, is_sample, read_samples, results_file
 from t2lib.evals.runs import Run, read_runs
 
 if TYPE_CHECKING:
@@ -60,6 +60,9 @@ class ImportedResults:
     counts : DataFrame or None
         One row for each question that was sampled: ``suite, model, task, n_params, n_tokens,
         n_samples, n_correct``; None where there are likelihoods or curves only.
+    inputs : list of Path
+        Every file that was opened, those that were left out, the runs file and the harness's
+        results files among them: nothing may be written over these.
     """
 
     curves: pd.DataFrame
@@ -67,6 +70,7 @@ class ImportedResults:
     notes: list[str] = field(default_factory=list)
     files: int = 0
     counts: pd.DataFrame | None = None
+    inputs: list[Path] = field(default_factory=list)
 
 
 def read_results(
@@ -136,7 +140,8 @@ def read_results(
 
     grid = _grid(k)
     roots = [Path(path) for path in ([paths] if isinstance(paths, str | Path) else paths)]
-    table = _find_runs(roots, runs)
+    runs = _runs_file(roots) if runs is None else runs
+    table = None if runs is None else read_runs(runs)
     bad = _Bad(raise_first=not skip_bad)
     files = _find_files(roots, bad)
     found = _Collected()
@@ -148,7 +153,8 @@ def read_results(
                 return
             yield file
 
-    calls = (partial(_read_file, file, table, suite, grid) for file in until_fault())
+    names = _RunNames(table)
+    calls = (partial(_read_file, file, names.of(file), suite, grid) for file in until_fault())
     done = run(calls, n_jobs=n_jobs)
     for read in tqdm(done, total=len(files), desc="files", unit="file", disable=not progress):
         if not isinstance(read, str):
@@ -160,7 +166,10 @@ def read_results(
     if fault:
         bad.add(fault)
     curves = found.table(bad)
-    return ImportedResults(curves, bad.messages, found.notes, found.files, found.counts(curves))
+    counts = found.counts(curves)
+    inputs = [path for file in files for path in (file.path, results_file(file.path))]
+    inputs += [] if runs is None or isinstance(runs, Mapping) else [Path(runs)]
+    return ImportedResults(curves, bad.messages, found.notes, found.files, counts, inputs)
 
 
 def _grid(k: npt.ArrayLike | None) -> npt.NDArray[np.int64] | None:
@@ -180,7 +189,7 @@ class _Bad:
         self.messages: list[str] = []
 
     def add(self, message: str) -> None:
-        message = " ".join(message.split())  # a file's name may hold a line break
+        message = " ".join(plain(message).split())  # a file's name may hold anything
         if self.raise_first:
             raise DataError(message)
         self.messages.append(message)
@@ -267,31 +276,46 @@ def _os_error(error: OSError) -> str:
     return f"{error.filename}: cannot be read: {error.strerror}"
 
 
-def _find_runs(
-    roots: list[Path], runs: str | Path | Mapping[str, Any] | None
-) -> dict[str, Run] | None:
-    if runs is not None:
-        return read_runs(runs)
+def _runs_file(roots: list[Path]) -> Path | None:
+    """Return the one runs file in the folders given."""
     files = [root / name for root in roots for name in RUNS_FILES if (root / name).is_file()]
     if len(files) > 1:
         raise DataError(f"{files[1]}: a second runs file beside {files[0]}: say which one to use")
-    return read_runs(files[0]) if files else None
+    return files[0] if files else None
 
 
-def _run_of(file: _File, runs: Mapping[str, Run] | None) -> Run:
+class _RunNames:
+    """The runs, found by what a log's path may call them."""
+
+    def __init__(self, runs: dict[str, Run] | None) -> None:
+        self.runs = runs
+        self.named: dict[str, list[str]] = {}
+        for name in runs or ():
+            # The harness writes EleutherAI/pythia-14m as a folder EleutherAI__pythia-14m.
+            for form in {name, name.replace("/", "__")}:
+                self.named.setdefault(form, []).append(name)
+
+    def of(self, file: _File) -> dict[str, Run] | None:
+        """Return the runs that a file may be of: a log's few by its path, for a table all."""
+        if self.runs is None or not file.path.name.startswith("samples_"):
+            return self.runs
+        parts = file.folders
+        found = {
+            name: self.runs[name]
+            for start in range(len(parts))
+            for stop in range(start + 1, len(parts) + 1)
+            for name in self.named.get("/".join(parts[start:stop]), ())
+        }
+        return found
+
+
+def _run_of(file: _File, runs: dict[str, Run] | None) -> Run:
     """Return the run that a log's folders name."""
     if runs is None:
         raise DataError(f"{file.path}: no N and D: give a runs file that has the run's name")
-    parts = file.folders
-    names = {
-        "/".join(parts[start:stop])
-        for start in range(len(parts))
-        for stop in range(start + 1, len(parts) + 1)
-    }
-    # The harness writes EleutherAI/pythia-14m as a folder EleutherAI__pythia-14m.
-    matches = [name for name in runs if name in names or name.replace("/", "__") in names]
+    matches = _RunNames(runs).of(file) or {}
     if not matches:
-        shown = clip("/".join(parts[1:] or parts))
+        shown = clip("/".join(file.folders[1:] or file.folders))
         raise DataError(f"{file.path}: run {shown!r} has no N and D: it is not in the runs file")
     longest = max(matches, key=len)
     rivals = [name for name in matches if name not in longest]
@@ -433,6 +457,7 @@ def _read_table(
         with warnings.catch_warnings():  # pandera's own, while it collects what is wrong
             warnings.simplefilter("ignore", FutureWarning)
             checked = validate(_completed(chunk, path, runs, suite), schema, str(path))
+        _require_sizes(checked, path)
         if schema == "curves":
             curves.append(checked[_CURVE])
             continue
@@ -452,6 +477,15 @@ def _read_table(
         answers[key] = _answers(path, key, pd.concat(parts))
         parts.clear()
     return _reduced(path, answers, grid)
+
+
+def _require_sizes(table: pd.DataFrame, path: Path) -> None:
+    """Refuse N and D that no model has: their powers would leave the floats."""
+    for name in ("n_params", "n_tokens"):
+        wrong = table[name][(table[name] < 1) | (table[name] > LARGEST_SIZE)]
+        if len(wrong):
+            what = f"{wrong.iloc[0]:g} is not between 1 and {LARGEST_SIZE:g}"
+            raise DataError(f"{path}: row {wrong.index[0]}, column {name}: {what}")
 
 
 def _answers(path: Path, key: Key, rows: pd.DataFrame) -> Answers:
@@ -527,7 +561,8 @@ class _Collected:
         self.files += 1
         self.parts.append((read.path, read.curves))
         self.sampled += read.counts.items()
-        self.notes += [note for note in read.notes if note not in self.notes]
+        notes = [plain(note) for note in read.notes]
+        self.notes += [note for note in notes if note not in self.notes]
 
     def table(self, bad: _Bad) -> pd.DataFrame:
         """Put all together; what contradicts itself is left out as a whole."""
@@ -538,6 +573,7 @@ class _Collected:
         curves = pd.concat([part for _, part in self.parts], ignore_index=True)
         sizes = [len(part) for _, part in self.parts]
         curves["file"] = np.repeat([str(path) for path, _ in self.parts], sizes)
+        curves = self._without_lookalikes(curves, bad)
         curves = self._without_repeats(curves, bad)
         curves = self._without_mixtures(curves, bad)
         if curves.empty:
@@ -564,6 +600,20 @@ class _Collected:
         columns = {name: checkpoints[name].array.take(rows) for name in CHECKPOINT}
         n, c = np.concatenate([counts for _, counts in sampled], axis=1).astype(np.int64)
         return pd.DataFrame(columns | {"n_samples": n, "n_correct": c}, copy=False)
+
+    def _without_lookalikes(self, curves: pd.DataFrame, bad: _Bad) -> pd.DataFrame:
+        """Refuse a name that differs from an earlier one by what cannot be seen."""
+        wrong = np.zeros(len(curves), dtype=bool)
+        for column in WORDS:
+            first: dict[str, str] = {}
+            for name in map(str, curves[column].unique()):
+                other = first.setdefault(visible(name), name)
+                if other != name:
+                    rows = (curves[column] == name).to_numpy(bool)
+                    what = f"{clip(repr(name))} differs from {clip(repr(other))} by blanks only"
+                    bad.add(f"{curves['file'][rows].iloc[0]}: column {column}: {what}")
+                    wrong |= rows
+        return curves[~wrong].reset_index(drop=True)
 
     def _without_repeats(self, curves: pd.DataFrame, bad: _Bad) -> pd.DataFrame:
         """Refuse two runs with one name: a checkpoint in two files, or a model of two sizes."""

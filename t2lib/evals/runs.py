@@ -14,20 +14,20 @@ from __future__ import annotations
 
 import csv
 import difflib
-import math
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from t2lib._checks import DataError, clip
+from t2lib._checks import LARGEST_SIZE, DataError, clip, visible
 
 _UNITS = {"": 1, "k": 10**3, "m": 10**6, "b": 10**9, "t": 10**12}
 _NUMBER = re.compile(r"([+]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)\s*([kKmMbBtT]?)")
 _KEYS = ("n_params", "n_tokens", "model")
 _LARGEST = 16 * 2**20  # bytes of a runs file
 _DEEPEST = 8  # nested collections in a runs file
+_MOST_ENTRIES = 4_000_000  # things of a YAML file, nine a run
 
 
 @dataclass(frozen=True)
@@ -74,6 +74,9 @@ def read_runs(source: str | Path | Mapping[str, Any]) -> dict[str, Run]:
         if len(content) > _LARGEST:
             raise DataError(f"{path}: larger than {_LARGEST >> 20} MiB: not a runs file")
         text = content.decode("utf-8-sig")
+        if "\ufeff" in text:
+            row = text.count("\n", 0, text.index("\ufeff")) + 1
+            raise DataError(f"{path}: row {row}: a byte order mark amid the text")
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror}") from None
     except UnicodeDecodeError as error:
@@ -87,7 +90,7 @@ def number(value: Any) -> float:
     Raises
     ------
     ValueError
-        Where it is no number, ambiguous, or not positive and finite; the message says which.
+        Where it is no number, ambiguous, or not between 1 and 1e24; the message says which.
     """
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         raise ValueError(f"{clip(repr(value))} is not a number")
@@ -97,8 +100,9 @@ def number(value: Any) -> float:
             hint = ": write it without separators" if re.search(r"\d[,_' ]\d", value[:100]) else ""
             raise ValueError(f"{clip(repr(value))} is not a number such as 1.2e9 or 1.2B{hint}")
         value = float(match[1]) * _UNITS[match[2].lower()]
-    if not (value > 0 and math.isfinite(value)):
-        raise ValueError(f"{value} is not a positive finite number")
+    if not 1 <= value <= LARGEST_SIZE:
+        shown = clip(f"{value:g}" if isinstance(value, float) else repr(value))
+        raise ValueError(f"{shown} is not between 1 and {LARGEST_SIZE:g}")
     return float(value)
 
 
@@ -107,10 +111,17 @@ def _checked(rows: Iterator[tuple[Any, Any, str]] | Any, source: str) -> dict[st
     runs: dict[str, Run] = {}
     places: dict[str, str] = {}
     sizes: dict[str, tuple[float, str]] = {}
+    lookalikes: dict[str, str] = {}
     for name, values, where in rows:
-        if not isinstance(name, str) or not name.strip():
+        if not isinstance(name, str) or not visible(name):
             raise DataError(f"{where}: a run without a name")
         shown = clip(repr(name))
+        other = lookalikes.setdefault(visible(name), name)
+        if other != name:
+            at = places[other]
+            raise DataError(
+                f"{where}: run {shown} differs from {clip(repr(other))} at {at} by blanks only"
+            )
         if name in runs:
             raise DataError(f"{where}: two runs named {shown}: the first is at {places[name]}")
         if not isinstance(values, Mapping):
@@ -172,62 +183,100 @@ def _read_csv(text: str, path: Path) -> Iterator[tuple[Any, Any, str]]:
 
 
 def _read_yaml(text: str, path: Path) -> Iterator[tuple[Any, Any, str]]:
-    """Yield every run of a YAML file, all scalars as text."""
+    """Yield every run of a YAML file, scalars as text, without a tree of the file in memory."""
+    events = _events(text, path)
+    row, kind, _ = next(events, (1, "", ""))
+    if kind != "mapping":
+        raise DataError(f"{path}: row {row}: want names with values")
+    found = False
+    for _, key, (row, kind, _) in _entries(events, path):
+        if key != "runs":
+            _pass_over(events, kind)
+            continue
+        found = True
+        if kind != "mapping":
+            raise DataError(f"{path}: row {row}: want names with values")
+        for row, name, (_, kind, _) in _entries(events, path):
+            if kind != "mapping":
+                what = f"run {clip(repr(name))}: want n_params and n_tokens"
+                raise DataError(f"{path}: row {row}: {what}")
+            yield name, _values(events, path), f"{path}: row {row}"
+    for row, *_ in events:
+        raise DataError(f"{path}: row {row}: not YAML: a second document")
+    if not found:
+        raise DataError(f"{path}: column runs: missing: want runs: with a name in each row")
+
+
+Event = tuple[int, str, str]  # row; "mapping", "list", "end" or "text"; the text
+
+
+def _events(text: str, path: Path) -> Iterator[Event]:
+    """Yield what the file holds, piece by piece; tags, aliases and deep nests are refused."""
     import yaml
 
-    loader = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
+    loader: Any = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
+    depth = 0
     try:
-        _refuse_tags(yaml, text, path, loader)
-        root = yaml.compose(text, Loader=loader)
+        for number, event in enumerate(yaml.parse(text, Loader=loader)):
+            row = event.start_mark.line + 1
+            where = f"{path}: row {row}"
+            if number > _MOST_ENTRIES:
+                raise DataError(f"{where}: more than {_MOST_ENTRIES} entries: not a runs file")
+            if getattr(event, "tag", None) is not None:
+                shown = clip(repr(event.tag))
+                raise DataError(
+                    f"{where}: YAML tag {shown}: tags are refused, values are plain text"
+                )
+            if isinstance(event, yaml.AliasEvent):
+                raise DataError(f"{where}: YAML alias: aliases are refused, write the values out")
+            if isinstance(event, yaml.CollectionEndEvent):
+                depth -= 1
+                yield row, "end", ""
+            elif isinstance(event, yaml.CollectionStartEvent):
+                depth += 1
+                if depth > _DEEPEST:
+                    raise DataError(f"{where}: nested too deeply for a runs file")
+                kind = "mapping" if isinstance(event, yaml.MappingStartEvent) else "list"
+                yield row, kind, ""
+            elif isinstance(event, yaml.ScalarEvent):
+                yield row, "text", event.value
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f"{path}: row {mark.line + 1}" if mark else str(path)
         problem = getattr(error, "problem", None) or str(error)
         raise DataError(f"{where}: not YAML: {clip(problem, 100)}") from None
-    top = _entries(yaml, root, path)
-    if "runs" not in top:
-        raise DataError(f"{path}: column runs: missing: want runs: with a name in each row")
-    for name, (row, node) in _entries(yaml, top["runs"][1], path).items():
-        if not isinstance(node, yaml.MappingNode):
-            raise DataError(
-                f"{path}: row {row}: run {clip(repr(name))}: want n_params and n_tokens"
-            )
-        values = {
-            key: value.value if isinstance(value, yaml.ScalarNode) else [value.tag]
-            for key, (_, value) in _entries(yaml, node, path).items()
-        }
-        yield name, values, f"{path}: row {row}"
 
 
-def _entries(yaml: Any, node: Any, path: Path) -> dict[str, tuple[int, Any]]:
-    """Return a mapping node as name -> (row, node), refusing a name that is there twice."""
-    if not isinstance(node, yaml.MappingNode):
-        row = node.start_mark.line + 1 if node is not None else 1
-        raise DataError(f"{path}: row {row}: want names with values")
-    found: dict[str, tuple[int, Any]] = {}
-    for key, value in node.value:
-        row = key.start_mark.line + 1
-        if not isinstance(key, yaml.ScalarNode):
+def _entries(events: Iterator[Event], path: Path) -> Iterator[tuple[int, str, Event]]:
+    """Yield a mapping's keys, each with its row and its value's first event; refuse a key again.
+
+    Where the value is a collection, whoever takes it reads on to its end.
+    """
+    first: dict[str, int] = {}
+    for row, kind, key in events:
+        if kind == "end":
+            return
+        if kind != "text":
             raise DataError(f"{path}: row {row}: a name must be plain text")
-        if key.value in found:
-            first = found[key.value][0]
-            shown = clip(repr(key.value))
-            raise DataError(f"{path}: row {row}: {shown} is there twice: first in row {first}")
-        found[key.value] = (row, value)
-    return found
+        if key in first:
+            what = f"{clip(repr(key))} is there twice: first in row {first[key]}"
+            raise DataError(f"{path}: row {row}: {what}")
+        first[key] = row
+        yield row, key, next(events)
 
 
-def _refuse_tags(yaml: Any, text: str, path: Path, loader: Any) -> None:
-    """Refuse tags, aliases and deep nesting, before anything is built."""
-    depth = 0
-    for event in yaml.parse(text, Loader=loader):
-        where = f"{path}: row {event.start_mark.line + 1}" if event.start_mark else str(path)
-        if getattr(event, "tag", None) is not None:
-            shown = clip(repr(event.tag))
-            raise DataError(f"{where}: YAML tag {shown}: tags are refused, values are plain text")
-        if isinstance(event, yaml.AliasEvent):
-            raise DataError(f"{where}: YAML alias: aliases are refused, write the values out")
-        depth += isinstance(event, yaml.CollectionStartEvent)
-        depth -= isinstance(event, yaml.CollectionEndEvent)
-        if depth > _DEEPEST:
-            raise DataError(f"{where}: nested too deeply for a runs file")
+def _values(events: Iterator[Event], path: Path) -> dict[str, Any]:
+    """Return a run's entries; what is no text comes as a list, to be refused as a value."""
+    values: dict[str, Any] = {}
+    for _, key, (_, kind, text) in _entries(events, path):
+        _pass_over(events, kind)
+        values[key] = text if kind == "text" else [kind]
+    return values
+
+
+def _pass_over(events: Iterator[Event], kind: str) -> None:
+    """Read a value to its end, where it is a collection."""
+    depth = int(kind in ("mapping", "list"))
+    while depth:
+        _, kind, _ = next(events)
+        depth += (kind in ("mapping", "list")) - (kind == "end")

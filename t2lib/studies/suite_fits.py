@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 
 from t2lib._belonging import first_not_mean_nll
-from t2lib._checks import DataError, require_one_of
+from t2lib._checks import DataError, clip, json_plain, require_one_of
 from t2lib.data.registry import read_json
 from t2lib.data.schemas import validate
 from t2lib.fitting.result import Fit
@@ -30,6 +30,7 @@ from t2lib.planning.objective import Objective, metric_of
 from t2lib.planning.regions import allocation_region
 from t2lib.planning.request import Request
 from t2lib.planning.support import Support
+from t2lib.studies import suite_file
 from t2lib.uncertainty.resampling import bootstrap, percentile_interval
 
 FORMAT = 2  # of the JSON file; a reader refuses another one
@@ -108,7 +109,8 @@ class SuiteFit:
 
     def text(self) -> str:
         """Return the JSON text; the same fits always gives the same text."""
-        return json.dumps(self.numbers, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+        text = json.dumps(self.numbers, indent=1, ensure_ascii=False, allow_nan=False)
+        return json_plain(text) + "\n"
 
     @classmethod
     def read(cls, path: str | Path) -> SuiteFit:
@@ -123,19 +125,26 @@ class SuiteFit:
         if not path.is_file():
             raise DataError(f"{path}: no such file")
         numbers = read_json(path)
-        found = numbers.get("format") if isinstance(numbers, dict) else None
-        if found != FORMAT:
-            raise DataError(f"{path}: not numbers of t2 fit in format {FORMAT}: format is {found}")
+        suite_file.check(numbers, str(path), FORMAT)
         suite = cls(numbers)
         try:
             for task in suite.tasks:
+                rows = _rows_of(suite.task(task)["seen"])
                 for name in suite.law_names(task):
-                    suite.law(task, name)
+                    _require_finite(suite.law(task, name), rows)
                     suite.law_draws(task, name)
                 suite.best_law(task)
-        except (LookupError, TypeError, AttributeError, ValueError) as error:
-            raise DataError(f"{path}: not numbers of t2 fit: {error!s:.200}") from None
+        except (LookupError, TypeError, AttributeError, ValueError, ArithmeticError) as error:
+            raise DataError(f"{path}: not numbers of t2 fit: {clip(str(error), 200)}") from None
         return suite
+
+
+def _require_finite(law: Any, rows: pd.DataFrame) -> None:
+    """Refuse a law that has no values where it is said to have been fitted."""
+    with np.errstate(all="ignore"):
+        values = [predict(law, metric, rows) for metric in METRICS]
+    if not all(np.isfinite(one).all() for one in values if one is not None):
+        raise ValueError(f"{type(law).__name__} has no finite value where it was fitted")
 
 
 # ------------------------------------------------------------------------------------- fitting

@@ -14,7 +14,7 @@ from conftest import ROOT
 from suites import HOSTILE, curve_table
 
 import t2lib as t2
-from t2lib.command import app as cli
+from t2lib.command import shared as cli
 from t2lib.command.app import main
 
 COMMANDS = [["fit"], ["plan"], ["data", "list"], ["data", "fetch"], ["data", "verify"]]
@@ -145,7 +145,7 @@ def test_a_file_that_comes_while_the_laws_are_fitted_is_not_overwritten(run, cur
 def test_both_files_appear_or_none(tmp_path):
     (tmp_path / "b").mkdir()
     with pytest.raises(t2.DataError, match="is a folder"):
-        cli._write_all({tmp_path / "a": "text", tmp_path / "b": "text"}, force=True)
+        cli.write_all({tmp_path / "a": "text", tmp_path / "b": "text"}, force=True)
     assert os.listdir(tmp_path) == ["b"]
 
 
@@ -195,12 +195,9 @@ def test_failed_resamples_are_counted_on_stderr(run, curves):
     assert re.search(r"maths, Chinchilla: \d resamples could not be fitted; the first: ", err)
 
 
-def test_without_the_books_packages_exit_code_3(run, curves, monkeypatch):
-    def missing():
-        raise cli.MissingPieceError("a report needs papermill: pip install 't2lib[book]'")
-
-    monkeypatch.setattr(cli, "require_pieces", missing)
-    one_line(*run("fit", curves), cli.MISSING_PIECE, r"t2lib\[book\]")
+def test_without_a_package_exit_code_3(run, curves, monkeypatch):
+    monkeypatch.setitem(sys.modules, "t2lib.command.report", None)
+    one_line(*run("fit", curves, *FAST[:-1]), cli.MISSING_PIECE, "t2lib.command.report is not inst")
     assert os.listdir() == ["curves.csv"]
 
 

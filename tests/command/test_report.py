@@ -45,11 +45,8 @@ def page(tmp_path_factory):
     suite = t2.fit_suite(curves, n_bootstrap=4)
     source = {"files": 2, "skipped": ["<i>bad.csv</i>: row 3: no"], "notes": []}
     suite.numbers["source"] = source
-    curves.to_parquet(folder / "curves.parquet", index=False)
     (folder / "numbers.json").write_text(suite.text(), encoding="utf-8")
-    text = make_report(
-        folder / "curves.parquet", folder / "numbers.json", on_step=lambda done, total: None
-    )
+    text = make_report(curves, suite, on_step=lambda done, total: None)
     (folder / "report.html").write_text(text, encoding="utf-8")
     return folder / "report.html"
 
