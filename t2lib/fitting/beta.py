@@ -461,6 +461,7 @@ def _second_stage(
         return lambda v: _pass_residuals(shape, v, levels, picked, k, target)[:2]
 
     everyone, few = residuals_of(np.arange(len(rows))), residuals_of(pilot)
+    pilots: list[Descent] = []
     if len(starts) == 1:
         results = [descend(everyone, starts[0], low, high)]
     else:
@@ -475,7 +476,7 @@ def _second_stage(
     best = min(results, key=_objective)
     v = best.parameters
     found = _named_bounds(v, low, high, names) + _flat(best.jacobian.T, names)
-    return v, best.objective, sum(r.evaluations for r in results), found
+    return v, best.objective, sum(r.evaluations for r in results + pilots), found
 
 
 def _objective(result: Descent) -> float:

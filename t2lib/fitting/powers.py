@@ -86,12 +86,12 @@ def fit_chinchilla(
     """
     columns = {"N": N, "D": D, "loss": loss, "weights": _weights(weights, loss)}
     x = _columns(columns, n_parameters=5, vary=("N", "D"))
-    found = fit_power_sum([x["N"], x["D"]], x["loss"], x["weights"])
-    law = _as_chinchilla(found)
     root = np.sqrt(x["weights"])
+    evaluations = 0
     scaled: Residuals
     if objective == "sse":
-        value = found.objective
+        found = fit_power_sum([x["N"], x["D"]], x["loss"], x["weights"])
+        law, value, evaluations = _as_chinchilla(found), found.objective, found.evaluations
 
         def scaled(p: dict[str, float]) -> FloatArray:
             return root * (_power_sum(p, x) - x["loss"])
@@ -120,7 +120,7 @@ def fit_chinchilla(
         ),
         n_rows=len(x["loss"]),
         fitted=Support(x["N"], x["D"], seen=x["loss"], metric="loss"),
-        evaluations=found.evaluations,
+        evaluations=evaluations,
         _scaled_residuals=scaled,
     )
 
