@@ -467,7 +467,9 @@ def _second_stage(
     else:
         nearest = sorted(starts, key=lambda start: float((few(start)[0] ** 2).sum()))[:_STARTS]
         # A pilot only shows the way to a basin.
-        pilots = sorted((descend(few, start, low, high, 1e-3) for start in nearest), key=_objective)
+        pilots = sorted(
+            (descend(few, start, low, high, 1e-2, most=25) for start in nearest), key=_objective
+        )
         results = [descend(everyone, pilots[0].parameters, low, high)]
         for other in pilots[1:]:  # a second basin is followed only where there is one
             apart = np.abs(other.parameters - pilots[0].parameters).max() > 0.1
