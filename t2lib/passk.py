@@ -358,12 +358,13 @@ def _log_gamma_ratio(z: Any, a: Any, k: Any) -> FloatArray:
 def _summed(shifted: Callable[[Any], FloatArray], shape: tuple[int, ...]) -> FloatArray:
     """Sum a recurrence's term over its shifts: side by side, or one by one.
 
-    Side by side they cost a few calls instead of many, which counts for a few elements only.
-    Either way they are added from the first to the last: ``sum`` would pair those of one element.
+    Side by side they cost a few calls instead of many, which counts for few elements only. Either
+    way they are added from the first to the last: ``sum`` would pair those of a single element.
     """
-    if math.prod(shape) <= 32:
-        shifts = np.arange(float(_STIRLING_FROM)).reshape(-1, *(1,) * len(shape))
-        return np.asarray(np.add.accumulate(shifted(shifts), axis=0)[-1])
+    size = math.prod(shape)
+    if size <= 256:
+        terms = shifted(np.arange(float(_STIRLING_FROM)).reshape(-1, *(1,) * len(shape)))
+        return terms.sum(axis=0) if size > 1 else np.add.accumulate(terms, axis=0)[-1]
     total = shifted(0.0)
     for j in range(1, _STIRLING_FROM):
         total += shifted(float(j))

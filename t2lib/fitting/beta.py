@@ -187,6 +187,19 @@ def _regression_shape(theta: FloatArray, loss: FloatArray) -> Shape:
     return mean * nu, (1 - mean) * nu, np.stack([a_wrt, b_wrt]), wrt_loss
 
 
+def _log_ceiling_shape(v: FloatArray, loss: FloatArray) -> Shape:
+    """As :func:`_regression_shape`, of the ceiling's logarithm.
+
+    Far below its ceiling the mean depends on ``theta2 exp(theta1 theta0)`` alone: in the logarithm
+    that valley of the objective is straight.
+    """
+    theta = v.copy()
+    theta[2] = np.exp(v[2])
+    a, b, wrt, wrt_loss = _regression_shape(theta, loss)
+    wrt[:, 2] *= theta[2]
+    return a, b, wrt, wrt_loss
+
+
 def _consistent_shape(link: FloatArray, loss: FloatArray) -> Shape:
     """(a, b) of the Beta-consistent law with derivatives with respect to c0, c1 and the loss."""
     loss = np.maximum(loss, 1e-12)
@@ -318,9 +331,18 @@ def fit_beta_regression(
     ]
     if start is not None:
         starts = [np.array(start.theta)]
+    low, high = np.array(_THETA_BOUNDS).T
     theta, objective, evaluations, flat = _second_stage(
-        _regression_shape, starts, _THETA_BOUNDS, _THETA, losses, checkpoints.rows, x
+        _log_ceiling_shape,
+        [_with_third(start, np.log) for start in starts],
+        (_with_third(low, np.log), _with_third(high, np.log)),
+        _THETA,
+        losses,
+        checkpoints.rows,
+        x,
     )
+    theta = _with_third(theta, np.exp)
+    flat = _named_bounds(theta, low, high, _THETA) + flat
     law = BetaRegressionLaw(chinchilla, tuple(theta.tolist()))
     return _beta_fit(
         law,
@@ -383,9 +405,11 @@ def fit_beta_consistent(
     starts = [np.array([c0, c1]) for c0 in (-2.0, 0.0, 2.0, 5.0) for c1 in (-1.0, 0.0, 1.0)]
     if start is not None:
         starts = [np.array([start.c0, start.c1])]
+    low, high = np.array(_LINK_BOUNDS).T
     link, objective, evaluations, flat = _second_stage(
-        _consistent_shape, starts, _LINK_BOUNDS, ("c0", "c1"), losses, checkpoints.rows, x
+        _consistent_shape, starts, (low, high), ("c0", "c1"), losses, checkpoints.rows, x
     )
+    flat = _named_bounds(link, low, high, ("c0", "c1")) + flat
     law = BetaConsistentLaw(chinchilla, *link.tolist())
     params = dict(zip(("c0", "c1"), link.tolist(), strict=True))
     if method == "joint":
@@ -443,14 +467,14 @@ def _enough_checkpoints(sizes: FloatArray) -> None:
 def _second_stage(
     shape: ShapeFunction,
     starts: list[FloatArray],
-    bounds: list[tuple[float, float]],
+    bounds: tuple[FloatArray, FloatArray],
     names: tuple[str, ...],
     losses: FloatArray,
     rows: npt.NDArray[np.int64],
     x: dict[str, FloatArray],
 ) -> tuple[FloatArray, float, int, tuple[str, ...]]:
     """Least squares of pass@k over the parameters that turn a loss into a Beta distribution."""
-    low, high = np.array(bounds).T
+    low, high = bounds
     # Every k of some checkpoints: the special functions are needed at few losses then.
     some = np.linspace(0, len(losses) - 1, min(len(losses), _PILOT_CHECKPOINTS)).astype(int)
     pilot = np.flatnonzero(np.isin(rows, some))
@@ -461,21 +485,29 @@ def _second_stage(
         return lambda v: _pass_residuals(shape, v, levels, picked, k, target)[:2]
 
     everyone, few = residuals_of(np.arange(len(rows))), residuals_of(pilot)
+    pilots: list[Descent] = []
     if len(starts) == 1:
         results = [descend(everyone, starts[0], low, high)]
     else:
         nearest = sorted(starts, key=lambda start: float((few(start)[0] ** 2).sum()))[:_STARTS]
         # A pilot only shows the way to a basin.
-        pilots = sorted((descend(few, start, low, high, 1e-3) for start in nearest), key=_objective)
+        pilots = sorted(
+            (descend(few, start, low, high, 1e-2, most=15) for start in nearest), key=_objective
+        )
         results = [descend(everyone, pilots[0].parameters, low, high)]
         for other in pilots[1:]:  # a second basin is followed only where there is one
             apart = np.abs(other.parameters - pilots[0].parameters).max() > 0.1
             if apart and other.objective < 1.5 * pilots[0].objective:
                 results.append(descend(everyone, other.parameters, low, high))
     best = min(results, key=_objective)
-    v = best.parameters
-    found = _named_bounds(v, low, high, names) + _flat(best.jacobian.T, names)
-    return v, best.objective, sum(r.evaluations for r in results), found
+    flat = _flat(best.jacobian.T, names)
+    return best.parameters, best.objective, sum(r.evaluations for r in results + pilots), flat
+
+
+def _with_third(theta: FloatArray, function: Callable[[float], float]) -> FloatArray:
+    changed = theta.copy()
+    changed[2] = function(theta[2])
+    return changed
 
 
 def _objective(result: Descent) -> float:

@@ -17,8 +17,6 @@ from t2lib.fitting.projection import inner
 # Residuals, shape (n,), and their Jacobian, shape (p, n), at parameters of shape (p,).
 Evaluate = Callable[[FloatArray], tuple[FloatArray, FloatArray]]
 
-_STEPS = 300
-
 
 @dataclass(frozen=True)
 class Descent:
@@ -40,7 +38,12 @@ class Descent:
 
 
 def descend(
-    evaluate: Evaluate, start: FloatArray, low: FloatArray, high: FloatArray, near: float = 1e-9
+    evaluate: Evaluate,
+    start: FloatArray,
+    low: FloatArray,
+    high: FloatArray,
+    near: float = 1e-9,
+    most: int = 300,
 ) -> Descent:
     """Minimise a sum of squared residuals from one start.
 
@@ -52,6 +55,8 @@ def descend(
     near : float
         The search ends after a step shorter than this, relative to the parameters or to 1, and
         where steps no longer grow shorter, which is rounding.
+    most : int
+        Evaluations after which it ends anyway.
 
     Returns
     -------
@@ -64,8 +69,8 @@ def descend(
     v = np.clip(start, low, high)
     residuals, jacobian = evaluate(v)
     value = float(inner(residuals, residuals))
-    damping, before, evaluations = 1e-4, np.inf, 1
-    while evaluations < _STEPS and damping < 1e12:
+    damping, growth, before, evaluations = 1e-4, 3, np.inf, 1
+    while evaluations < most and damping < 1e12:
         gradient = np.einsum("in,n->i", jacobian, residuals)
         normal = np.einsum("in,jn->ij", jacobian, jacobian)
         step = damped_step(v[None], gradient[None], normal[None], np.array([damping]), low, high)
@@ -76,12 +81,12 @@ def descend(
         # Close to the minimum the sum is level to rounding, the gradient is not.
         slack = 1e-12 * value if moved < 1e-5 else 0.0
         if not found <= value + slack:  # nor where a trial far outside is no number
-            damping *= 3
+            damping, growth = damping * growth, 2 * growth
             continue
         v, value, residuals, jacobian = step[0], found, trial, trial_jacobian
         if damping < 1e-2 and (moved < near or (moved < 1e-5 and moved > 0.5 * before)):
             break
-        damping, before = damping / 5, moved
+        damping, growth, before = damping / 5, 3, moved
     return Descent(v, value, jacobian, evaluations)
 
 

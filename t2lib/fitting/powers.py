@@ -86,12 +86,12 @@ def fit_chinchilla(
     """
     columns = {"N": N, "D": D, "loss": loss, "weights": _weights(weights, loss)}
     x = _columns(columns, n_parameters=5, vary=("N", "D"))
-    found = fit_power_sum([x["N"], x["D"]], x["loss"], x["weights"])
-    law = _as_chinchilla(found)
     root = np.sqrt(x["weights"])
+    evaluations = 0
     scaled: Residuals
     if objective == "sse":
-        value = found.objective
+        found = fit_power_sum([x["N"], x["D"]], x["loss"], x["weights"])
+        law, value, evaluations = _as_chinchilla(found), found.objective, found.evaluations
 
         def scaled(p: dict[str, float]) -> FloatArray:
             return root * (_power_sum(p, x) - x["loss"])
@@ -120,7 +120,7 @@ def fit_chinchilla(
         ),
         n_rows=len(x["loss"]),
         fitted=Support(x["N"], x["D"], seen=x["loss"], metric="loss"),
-        evaluations=found.evaluations,
+        evaluations=evaluations,
         _scaled_residuals=scaled,
     )
 
@@ -495,12 +495,17 @@ def _exchangeable(terms: Terms) -> list[str]:
     for (one, x), (other, y) in combinations(terms.values(), 2):
         if _is_one_value(x) or _is_one_value(y):
             continue
-        if np.corrcoef(np.log(x), np.log(y))[0, 1] > 1 - 1e-6:
+        if _correlation(np.log(x), np.log(y)) > 1 - 1e-6:
             found += [
                 f"{e} not told from {f}: their sizes rise together"
                 for e, f in ((one, other), (other, one))
             ]
     return found
+
+
+def _correlation(x: FloatArray, y: FloatArray) -> float:
+    x, y = x - x.mean(), y - y.mean()
+    return float((x * y).sum() / np.sqrt((x * x).sum() * (y * y).sum()))
 
 
 def _flat(jacobian: FloatArray, names: tuple[str, ...]) -> tuple[str, ...]:
@@ -515,10 +520,9 @@ def _flat(jacobian: FloatArray, names: tuple[str, ...]) -> tuple[str, ...]:
     alive = np.flatnonzero(~dead)
     if len(alive) > 1:
         scaled = jacobian[:, alive] / lengths[alive]
-        # The triangle of a QR has the same singular values, and every direction where rows are few.
-        _, values, directions = np.linalg.svd(np.linalg.qr(scaled, mode="r"))
-        values = np.pad(values, (0, len(alive) - len(values)))
-        flat = directions[values < 1e-4 * values[0]]
+        # Squares of the singular values; 1e-8 of the largest is far above their rounding.
+        values, directions = np.linalg.eigh(scaled.T @ scaled)
+        flat = directions[:, values < 1e-8 * values[-1]].T
         heavy = np.flatnonzero(np.abs(flat).max(axis=0, initial=0) > 0.3)
         found += [f"{names[alive[i]]} in a flat direction" for i in heavy]
     return tuple(found)

@@ -283,8 +283,7 @@ def _apart(gain: FloatArray, cells: IntArray, count: int) -> list[int]:
 
 def inner(a: FloatArray, b: FloatArray) -> FloatArray:
     """Sum of products along the last axis, in an order that no other axis changes."""
-    products: FloatArray = np.multiply(a, b, order="C")
-    return products.sum(axis=-1)
+    return np.asarray(np.multiply(a, b, order="C").sum(axis=-1))
 
 
 def _times(matrices: FloatArray, vectors: FloatArray) -> FloatArray:

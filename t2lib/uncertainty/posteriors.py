@@ -115,7 +115,7 @@ def posterior(
     parameters = lmfit.Parameters()
     for name, value in zip(names, ridge.straight(problem.start), strict=True):
         parameters.add(name, value=float(value))
-    spread = float(np.log(problem.variance) / 2)
+    spread = round(float(np.log(problem.variance) / 2), 3)
     parameters.add("__lnsigma", value=spread, min=spread - 5, max=spread + 5)
 
     def residuals(p: Any) -> npt.NDArray[np.float64]:
@@ -170,7 +170,8 @@ class _Ridge:
             if coefficient in problem.names:
                 c, e = place(coefficient), place(exponent)
                 logs = -slopes[:, e] / slopes[:, c]  # of the term's variable, row by row
-                self.terms.append((c, e, float(logs.mean())))
+                # Any value near the middle does: a short one is the same on every machine.
+                self.terms.append((c, e, round(float(logs.mean()), 2)))
 
     def straight(self, v: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         """From the problem's coordinates, shape (..., free)."""
@@ -205,10 +206,13 @@ def _starts(
     covariance = problem.covariance()
     values, vectors = np.linalg.eigh(covariance)
     # A flat direction has no curvature worth the name: start within a unit of the optimum there.
-    root = vectors * np.sqrt(np.clip(values, 0, 1))
-    jump = rng.standard_normal((walkers, len(problem.start))) @ root.T
+    # The symmetric root does not depend on the eigenvectors' signs, which differ by machine.
+    root = (vectors * np.sqrt(np.clip(values, 0, 1))) @ vectors.T
+    jump = rng.standard_normal((walkers, len(problem.start))) @ root
     low, high = np.array([_prior(name) for name in problem.names]).T
-    places = problem.start + jump
+    # Rounded, as a chain magnifies the last digits of the optimum, which differ by machine too.
+    step = 10 ** np.floor(np.log10(jump.std(axis=0)) - 3)
+    places = step * np.round((problem.start + jump) / step)
     places = np.where(places < low, 2 * low - places, places)  # reflected at the bound
     places = np.clip(places, low + 1e-9, high - 1e-9)
     noise = spread + 0.05 * rng.standard_normal((walkers, 1))
