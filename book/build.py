@@ -435,7 +435,9 @@ def build(root: Path, *, only: list[str], quick: bool, jobs: int, write: bool = 
             refresh(chapter, out)
     if not quick:  # a draft's bootstraps are too small for the numbers in the text
         compare_numbers(root, executed)
-    pages = [root / "_config.yml", root / "_toc.yml", *root.glob("book/**/*")]
+    # The last two for what the site says of its own licence and of its packages.
+    names = ["_config.yml", "_toc.yml", "LICENSE", "pyproject.toml"]
+    pages = [*(root / name for name in names), *root.glob("book/**/*")]
     key = digest(root, {*executed, *pages, *common_files(root)})
     stamp = site / ".build_key"
     if not (stamp.is_file() and stamp.read_text() == key):

@@ -6,6 +6,7 @@ It says what requirements.lock says and nothing else: no time, no random number,
 machine. Two runs give the same bytes.
 """
 
+import json
 import re
 import sys
 import tomllib
@@ -64,8 +65,9 @@ def bill(root: Path) -> str:
     bom = Bom(components=[component(*package) for package in pinned])
     bom.metadata.component = book
     bom.register_dependency(book, bom.components)
-    bom.serial_number = bom.metadata.timestamp = None  # the two that would differ each time
-    return JsonV1Dot6(bom).output_as_string(indent=1) + "\n"
+    document = json.loads(JsonV1Dot6(bom).output_as_string())
+    del document["serialNumber"], document["metadata"]["timestamp"]  # they differ each time
+    return json.dumps(document, indent=1, sort_keys=True) + "\n"
 
 
 if __name__ == "__main__":
