@@ -80,6 +80,7 @@ def command(
 
     Reads logs of the lm-evaluation-harness (--log_samples), and CSV, Parquet or JSON Lines tables
     of questions or of curves. Writes one HTML file, and the numbers as JSON beside it.
+    T2LIB_SCHEDULER names a Dask scheduler whose workers, which must see the files, shall do it.
     """
     from t2lib.evals.importers import read_results
     from t2lib.studies.suite_fits import fit_suite
