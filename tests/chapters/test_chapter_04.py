@@ -10,7 +10,7 @@ def number(text):
 
 
 def ends(text):
-    low, high = text.split("(")[1].split(")")[0].split(" to ")
+    low, high = text.split("(")[1].split(")")[0].replace(" %", "").split(" to ")
     return float(low), float(high)
 
 
