@@ -31,7 +31,7 @@ def local_exponent(y: npt.ArrayLike, k: npt.ArrayLike) -> FloatArray:
 
     Examples
     --------
-    >>> local_exponent([8.0, 4.0, 2.0], [1, 2, 4]).tolist()
+    >>> local_exponent([8.0, 4.0, 2.0], [1, 2, 4]).round(12).tolist()
     [1.0, 1.0]
     """
     return np.asarray(-np.diff(np.log(y), axis=-1) / np.diff(np.log(k)))
