@@ -46,7 +46,7 @@ def estimates(
     --------
     >>> table = pd.DataFrame({"model": list("aabbcc"), "loss": [1.0, 1.2, 2.0, 2.2, 3.0, 3.2]})
     >>> estimates(lambda t: t["loss"].mean(), table).round(1).loc["value"].tolist()
-    [2.1, 1.1, 3.1]
+    [2.1, 1.1, 2.8]
     """
     whole = _params(statistic(table.assign(resample_copy=0)))
     draws = bootstrap(statistic, table, n=n, seed=seed, by=by, n_jobs=n_jobs)
