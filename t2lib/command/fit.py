@@ -123,7 +123,20 @@ def command(
     write_all({path: text for path, text in texts.items() if path}, force, inputs)
     if targets["numbers"] is None:
         show(suite_fit.text(), end="")
-    _tell_results(suite_fit, [str(path) for path in texts if path])
+    _tell_results(suite_fit)
+    for path in filter(None, texts):
+        show(str(path))
+    rows = results.curves[results.curves["task"].isin(suite_fit.tasks)]
+    counts = (
+        _count(len(rows.drop_duplicates(["model", "n_params", "n_tokens"])), "checkpoint"),
+        _count(len(suite_fit.tasks), "task"),
+        _count(len(results.notes), "note"),
+    )
+    (show if targets["numbers"] else say)("{} of {}, {}".format(*counts))
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 def _targets(report: Path | None, numbers: str | None, force: bool) -> dict[str, Path | None]:
@@ -147,7 +160,9 @@ def _place(path: Path) -> Path:
     return path.parent.resolve() / path.name
 
 
-def _tell_results(suite_fit: SuiteFit, written: list[str]) -> None:
+def _tell_results(suite_fit: SuiteFit) -> None:
+    for note in suite_fit.numbers["source"]["notes"]:
+        say(f"note: {note}")
     skipped = suite_fit.numbers["source"]["skipped"]
     for line in skipped:
         say(f"skipped: {line}")
@@ -169,5 +184,3 @@ def _tell_results(suite_fit: SuiteFit, written: list[str]) -> None:
                     f"{task}, {name}: {failed['number']} resamples could not be fitted; "
                     f"the first: {failed['first']}"
                 )
-    for path in written:
-        show(path)

@@ -8,13 +8,17 @@ cell that is no number is refused with its place.
 from __future__ import annotations
 
 import csv
+import gzip
+import io
 import re
 import sys
+import zlib
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -25,6 +29,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 KINDS = (".jsonl", ".csv", ".parquet")
+PACKED = (".gz", ".zst")  # text may be packed: it is unpacked as it is read, never whole
 WORDS = ("suite", "model", "task")
 NUMBERS = (
     *("n_params", "n_tokens", "question", "nll", "n_samples", "n_correct"),
@@ -36,6 +41,35 @@ MOST_COLUMNS = 1000
 _CHUNK = 2**17  # rows in memory at once
 
 
+def kind_of(path: Path) -> str:
+    """Return a file's kind, one of ``KINDS`` whether packed or not; another suffix as it is."""
+    inner = Path(path.stem).suffix
+    return inner if path.suffix in PACKED and inner in KINDS[:2] else path.suffix
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[BinaryIO]:
+    """Open a file for reading, unpacked as it is read; DataError where its packing is broken."""
+    try:
+        if path.suffix == ".gz":
+            with gzip.open(path) as file:
+                yield cast(BinaryIO, file)
+        elif path.suffix == ".zst":
+            import pyarrow
+
+            with path.open("rb") as raw, pyarrow.CompressedInputStream(raw, "zstd") as stream:
+                yield cast(BinaryIO, io.BufferedReader(stream))
+        else:
+            with path.open("rb") as file:
+                yield file
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        raise DataError(f"{path}: not gzip, or cut off: {clip(str(error))}") from None
+    except OSError as error:
+        if path.suffix != ".zst" or error.filename:
+            raise
+        raise DataError(f"{path}: not zstandard, or cut off: {clip(str(error))}") from None
+
+
 def chunks(
     path: Path, words: Sequence[str] = WORDS, numbers: Sequence[str] = NUMBERS
 ) -> Iterator[pd.DataFrame]:
@@ -44,7 +78,8 @@ def chunks(
     Parameters
     ----------
     path : Path
-        A ``.csv``, ``.parquet`` or ``.jsonl`` file.
+        A ``.csv``, ``.parquet`` or ``.jsonl`` file, or ``.csv`` and ``.jsonl`` packed with gzip
+        (``.gz``) or zstandard (``.zst``).
     words, numbers : sequence of str
         Columns that hold names and numbers, where the file has them. Of others, nothing is said.
 
@@ -54,7 +89,7 @@ def chunks(
         ``FILE: row R, column C: what is wrong``.
     """
     readers = {".csv": _csv_chunks, ".parquet": _parquet_chunks, ".jsonl": _jsonl_chunks}
-    for table in readers[path.suffix](path, words, numbers):
+    for table in readers[kind_of(path)](path, words, numbers):
         for name in [name for name in words if name in table.columns]:
             _require_names(table[name], path)
         yield table
@@ -95,7 +130,7 @@ def read(path: Path, words: Sequence[str], numbers: Sequence[str]) -> pd.DataFra
     """
     import pandas as pd
 
-    if path.suffix not in KINDS:
+    if kind_of(path) not in KINDS:
         raise DataError(f"{path}: unknown kind of file: want one of {', '.join(KINDS)}")
     if not path.is_file():
         raise DataError(f"{path}: no such file")
@@ -121,7 +156,7 @@ def json_lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
 
 def _lines(path: Path, longest: int) -> Iterator[tuple[int, bytes]]:
     """Yield numbered lines; one that is too long is never read to its end."""
-    with path.open("rb") as file:
+    with opened(path) as file:
         number = 0
         while line := file.readline(longest + 1):
             number += 1
@@ -274,7 +309,7 @@ def _csv_chunks(path: Path, words: Sequence[str], numbers: Sequence[str]) -> Ite
     read = 1  # lines that are not empty: the header
     try:
         reader = pyarrow.csv.open_csv(
-            path,
+            str(path),  # unpacked by its suffix
             read_options=pyarrow.csv.ReadOptions(block_size=LONGEST_CSV, use_threads=False),
             convert_options=pyarrow.csv.ConvertOptions(
                 column_types=types, strings_can_be_null=True, null_values=[""]
@@ -297,7 +332,7 @@ def _csv_lines(path: Path) -> _Lines:
     total, empty = 0, [np.empty(0, dtype=np.int64)]
     header: list[str] = []
     before = 0  # bytes since the last line's end, a carriage return not counted
-    with path.open("rb") as file:
+    with opened(path) as file:
         while block := file.read(LONGEST_CSV):
             content = np.frombuffer(block.replace(b"\r\n", b"\n"), dtype=np.uint8)
             ends = np.flatnonzero(content == ord("\n"))

@@ -41,7 +41,9 @@ from t2lib.data.tables import json_lines
 from t2lib.evals.rescoring import Scorer, scorer
 
 _LARGEST_RESULTS = 64 * 2**20  # bytes
-_FILE_NAME = re.compile(r"samples_(.+?)(?:_\d{4}-\d\d-\d\dT\d\d-\d\d-\d\d(?:\.\d+)?)?\.jsonl")
+_FILE_NAME = re.compile(
+    r"samples_(.+?)(?:_\d{4}-\d\d-\d\dT\d\d-\d\d-\d\d(?:\.\d+)?)?\.jsonl(?:\.gz|\.zst)?"
+)
 _RIGHT_OR_WRONG = ("exact_match", "pass@1", "pass_at_1", "acc")
 
 
@@ -132,7 +134,7 @@ def results_file(path: Path) -> Path:
     """Return where the results file of a log's date would be."""
     found = _FILE_NAME.fullmatch(path.name)
     date = path.name[found.end(1) + 1 :] if found else path.name
-    return path.with_name(f"results_{date.removesuffix('.jsonl')}.json")
+    return path.with_name(f"results_{date.split('.jsonl')[0]}.json")
 
 
 def _results(path: Path, task: str) -> _Results:

@@ -7,9 +7,10 @@ before the next one is opened, so memory does not grow with the number of files.
 from __future__ import annotations
 
 import os
+import re
 import stat
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -22,7 +23,7 @@ from t2lib._checks import LARGEST_SIZE, DataError, clip, plain, visible
 from t2lib._parallel import run
 from t2lib.data.curves import LIKELIHOOD_K, likelihood_columns, sample_columns
 from t2lib.data.schemas import CHECKPOINT, validate
-from t2lib.data.tables import KINDS, WORDS, chunks, json_lines
+from t2lib.data.tables import KINDS, PACKED, WORDS, chunks, json_lines, kind_of
 from t2lib.evals.harness import Answers, is_sample, read_samples, results_file
 from t2lib.evals.runs import Run, read_runs
 
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 RUNS_FILES = ("runs.yml", "runs.yaml", "runs.csv")
+# Names of files that may hold results, read or not: what is passed over is said.
+_LIKE_A_LOG = re.compile(r"^samples_|\.(jsonl|ndjson|csv|tsv|parquet|eval)(\.\w+)?$", re.I)
 _AT_ONCE = 32  # checkpoints whose curves are computed together
 _LONGEST_MESSAGE = 400
 Key = tuple[Any, ...]  # suite, model, task, n_params, n_tokens
@@ -98,8 +101,9 @@ def read_results(
           the whole right answer in nats, not per token. A table may lack ``suite``, and both
           ``n_params`` and ``n_tokens`` where ``runs`` has its ``model``.
 
-        In a folder, other files and hidden ones are passed over, and so are symbolic links within
-        it; links that lead out of it are refused.
+        Logs, CSV and JSON Lines may be packed with gzip (``.gz``) or zstandard (``.zst``). In a
+        folder, other files and hidden ones are passed over, with a note where they may be logs,
+        and so are symbolic links within it; links that lead out of it are refused.
     runs : path or mapping, optional
         Run names with N and D (see :func:`~t2lib.read_runs`); by default ``runs.yml``,
         ``runs.yaml`` or ``runs.csv`` in a folder given. A log's run is named by its folder: the
@@ -143,8 +147,8 @@ def read_results(
     runs = _runs_file(roots) if runs is None else runs
     table = None if runs is None else read_runs(runs)
     bad = _Bad(raise_first=not skip_bad)
-    files = _find_files(roots, bad)
-    found = _Collected()
+    files, notes = _find_files(roots, bad)
+    found = _Collected(notes)
     fault = ""
 
     def until_fault() -> Iterator[_File]:
@@ -206,34 +210,50 @@ class _File:
     folders: tuple[str, ...]
 
 
-def _find_files(roots: list[Path], bad: _Bad) -> list[_File]:
-    """List the files to read; each is there once, however many paths lead to it."""
+def _find_files(roots: list[Path], bad: _Bad) -> tuple[list[_File], list[str]]:
+    """List the files to read, each once however many paths lead to it; and notes on others."""
     if not roots:
         raise DataError("no files or folders to read")
     found: dict[Path, _File] = {}
+    others: list[Path] = []
     for root in roots:
         if not root.exists():
             bad.add(f"{root}: no such file or folder")
             continue
         whole = root.resolve()
         if root.is_dir():
-            for path in _walk(root, bad):
+            for path in _walk(root, bad, others):
                 inner = path.parent.relative_to(root).parts
                 found.setdefault(path.resolve(), _File(path, (whole.name, *inner)))
         elif problem := _unreadable(root):
             bad.add(problem)
-        elif root.suffix not in KINDS:
+        elif kind_of(root) not in KINDS:
             bad.add(f"{root}: unknown kind of file: want one of {', '.join(KINDS)}")
         else:
             found.setdefault(whole, _File(root, (whole.parent.name,)))
     if not found:
         first = f"; {bad.messages[0]}" if bad.messages else ""
         raise DataError(f"{roots[0]}: no {', '.join(KINDS)} files found{first}")
-    return list(found.values())
+    return list(found.values()), _notes_on(others)
 
 
-def _walk(root: Path, bad: _Bad) -> Iterator[Path]:
-    """Yield the files below a folder, in a fixed order, following no link out of it."""
+def _notes_on(others: list[Path]) -> list[str]:
+    """Name what looks like a log and was not read, one note a kind."""
+    kinds: dict[str, list[Path]] = {}
+    for path in others:
+        kinds.setdefault("".join(path.suffixes[-2:]), []).append(path)
+    return [
+        f"not read: {len(paths)} of kind {kind or 'without a suffix'}, which may be logs (read are "
+        f"{', '.join(KINDS)}, the first two also with {' or '.join(PACKED)}); the first: {paths[0]}"
+        for kind, paths in kinds.items()
+    ]
+
+
+def _walk(root: Path, bad: _Bad, others: list[Path]) -> Iterator[Path]:
+    """Yield the files below a folder, in a fixed order, following no link out of it.
+
+    Those that look like logs, and are of a kind that is not read, are put into ``others``.
+    """
     inside = root.resolve()
     for folder, folders, names in os.walk(root, onerror=lambda error: bad.add(_os_error(error))):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
@@ -241,7 +261,7 @@ def _walk(root: Path, bad: _Bad) -> Iterator[Path]:
             path = Path(folder, name)
             if name.startswith("."):
                 continue
-            is_ours = path.suffix in KINDS and name not in RUNS_FILES
+            is_ours = kind_of(path) in KINDS and name not in RUNS_FILES
             if path.is_symlink():
                 # One that stays inside leads to what is read in its own place.
                 if not _stays(path, inside) and (is_ours or path.is_dir()):
@@ -250,6 +270,8 @@ def _walk(root: Path, bad: _Bad) -> Iterator[Path]:
                 bad.add(problem)
             elif is_ours:
                 yield path
+            elif _LIKE_A_LOG.search(name) and name not in RUNS_FILES:
+                others.append(path)
 
 
 def _stays(link: Path, folder: Path) -> bool:
@@ -343,9 +365,8 @@ def _read_file(
 ) -> _Read | str:
     """Read one file; a fault is returned as its message, so that the others go on."""
     try:
-        if file.path.suffix == ".jsonl" and _is_log(file.path):
-            return _read_log(file, runs, suite, grid)
-        return _read_table(file.path, runs, suite, grid)
+        reader = next(reader for reader in READERS.values() if reader.sniff(file.path))
+        return reader.read(file, runs, suite, grid)
     except DataError as error:
         message = str(error)
     except OSError as error:
@@ -355,6 +376,8 @@ def _read_file(
 
 
 def _is_log(path: Path) -> bool:
+    if kind_of(path) != ".jsonl":
+        return False
     if path.name.startswith("samples_"):
         return True
     first = next(json_lines(path), None)
@@ -444,11 +467,12 @@ def _labelled(keys: list[Key], columns: dict[str, Any]) -> pd.DataFrame:
 
 
 def _read_table(
-    path: Path, runs: dict[str, Run] | None, suite: str, grid: npt.NDArray[np.int64] | None
+    file: _File, runs: dict[str, Run] | None, suite: str, grid: npt.NDArray[np.int64] | None
 ) -> _Read:
     """Read a table of questions or curves, chunk by chunk, and reduce it to curves."""
     import pandas as pd
 
+    path = file.path
     schema = ""
     curves: list[pd.DataFrame] = []
     groups: dict[Key, list[pd.DataFrame]] = {}
@@ -545,16 +569,51 @@ def _words(column: pd.Series) -> pd.Series:
     return column.map(names).astype("category")
 
 
+# --- every kind of file ---------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Reader:
+    """A kind of file that is read.
+
+    Attributes
+    ----------
+    sniff : callable
+        Tells from a path, and the beginning of the file, whether it is of this kind.
+    read : callable
+        Reads a file to its curves: file, runs, suite's name and grid of k to what was read.
+    needs : str
+        What must be in it or beside it, for people.
+    """
+
+    sniff: Callable[[Path], bool]
+    read: Callable[[_File, Any, str, Any], _Read]
+    needs: str
+
+
+# Asked in this order. Another tool's logs are a module, a row here and a test.
+READERS = {
+    "lm-evaluation-harness": Reader(
+        _is_log, _read_log, "samples_TASK_DATE.jsonl, and a runs file with N and D of each run"
+    ),
+    "table": Reader(
+        lambda path: kind_of(path) in KINDS,
+        _read_table,
+        "columns model, task, n_params, n_tokens, and those of questions or of curves",
+    ),
+}
+
+
 # --- all files ------------------------------------------------------------------------------------
 
 
 class _Collected:
     """The curves of all files so far."""
 
-    def __init__(self) -> None:
+    def __init__(self, notes: list[str]) -> None:
         self.parts: list[tuple[Path, pd.DataFrame]] = []
         self.sampled: list[tuple[Key, npt.NDArray[np.integer[Any]]]] = []
-        self.notes: list[str] = []
+        self.notes = [plain(note) for note in notes]
         self.files = 0
 
     def add(self, read: _Read) -> None:

@@ -1,9 +1,12 @@
 """Logs and tables as teams have them become the curves that their questions give."""
 
+import gzip
 import json
+import tracemalloc
 
 import numpy as np
 import pandas as pd
+import pyarrow
 import pytest
 from harness_logs import (
     RUNS,
@@ -19,7 +22,7 @@ from harness_logs import (
 
 import t2lib as t2
 from t2lib.data.layouts import gemstones_nll
-from t2lib.evals.harness import read_samples
+from t2lib.evals.harness import read_samples, results_file
 
 # --- harness logs ---------------------------------------------------------------------------------
 
@@ -491,3 +494,93 @@ def test_memory_does_not_grow_with_the_number_of_files(tmp_path, sampled):
     print(f"{size / 1024:.0f} MiB of logs; peak KiB: {peaks}")
     # The curve rows, 17 a file, and two small numbers for each sampled question may grow.
     assert peaks[1000] - peaks[10] < 0.05 * size
+
+
+# --- packed files, and what is passed over --------------------------------------------------------
+
+
+def pack(path, suffix):
+    """Put a packed copy in a file's place, of two members where the format may have them."""
+    content = path.read_bytes()
+    halves = content[: len(content) // 2], content[len(content) // 2 :]
+    packed = path.with_name(path.name + suffix)
+    if suffix == ".gz":
+        packed.write_bytes(b"".join(map(gzip.compress, halves)))
+    else:
+        codec = pyarrow.Codec("zstd")
+        packed.write_bytes(b"".join(codec.compress(half).to_pybytes() for half in halves))
+    path.unlink()
+    return packed
+
+
+@pytest.mark.parametrize("suffix", [".gz", ".zst"])
+def test_packed_logs_and_tables_are_read_like_others(tmp_path, suffix):
+    write_log(tmp_path / "plain/run1", choice_rows(30)[0])
+    write_table(question_table(), tmp_path / "plain/a.csv")
+    wanted = t2.read_results(tmp_path / "plain", runs=RUNS)
+    for path in [*tmp_path.rglob("*.jsonl"), *tmp_path.rglob("*.csv")]:
+        pack(path, suffix)
+    found = t2.read_results(tmp_path / "plain", runs=RUNS)
+    pd.testing.assert_frame_equal(found.curves, wanted.curves)
+    assert (found.files, found.notes, found.skipped) == (2, [], [])
+
+
+def test_a_packed_log_finds_its_results_file(tmp_path):
+    path = write_log(tmp_path / "run1", choice_rows(3)[0])
+    results = path.with_name(
+        path.name.replace("samples_arc_easy", "results").replace(".jsonl", ".json")
+    )
+    assert results_file(path) == results_file(pack(path, ".gz")) == results
+
+
+@pytest.mark.parametrize("suffix", [".gz", ".zst"])
+@pytest.mark.parametrize("kind", [".csv", ".jsonl"])
+def test_broken_packing_is_one_line(tmp_path, suffix, kind):
+    path = pack(write_table(question_table(), tmp_path / f"t{kind}"), suffix)
+    whole = path.read_bytes()
+    what = "not gzip, or cut off" if suffix == ".gz" else "not zstandard, or cut off"
+    for content in (whole[: len(whole) * 3 // 4], b"nonsense", whole[:10] + b"?" + whole[11:]):
+        path.write_bytes(content)
+        with pytest.raises(t2.DataError, match=rf"t{kind}{suffix}: {what}: |row \d+"):
+            t2.read_results(path)
+
+
+@pytest.mark.parametrize("suffix", [".gz", ".zst"])
+def test_a_line_that_unpacks_without_end_is_given_up(tmp_path, monkeypatch, suffix):
+    monkeypatch.setattr("t2lib.data.tables.LONGEST_JSON", 2**20)
+    path = tmp_path / "t.jsonl"
+    path.write_bytes(b'{"a": "' + bytes(2**28))
+    path = pack(path, suffix)
+    tracemalloc.start()
+    with pytest.raises(t2.DataError, match=r"row 1: longer than 1 MiB"):
+        t2.read_results(path)
+    assert tracemalloc.get_traced_memory()[1] < 2**25
+    tracemalloc.stop()
+
+
+def test_what_may_be_a_log_and_is_not_read_is_noted(tmp_path):
+    write_table(question_table(), tmp_path / "t.csv")
+    for name in (
+        "samples_arc.json",
+        "a.jsonl.bz2",
+        "b.jsonl.bz2",
+        "x.eval",
+        "c.CSV",
+        "t.parquet.gz",
+    ):
+        (tmp_path / name).touch()
+    for name in ("README.md", "config.json", "results_1.json", "runs.csv", ".hidden.jsonl.bz2"):
+        (tmp_path / name).touch()
+    notes = t2.read_results(tmp_path, runs=RUNS).notes
+    assert len(notes) == 5
+    (packed,) = (note for note in notes if ".bz2" in note)
+    assert packed.startswith("not read: 2 of kind .jsonl.bz2, which may be logs")
+    assert packed.endswith("a.jsonl.bz2")
+
+
+def test_every_reader_says_what_it_needs():
+    from t2lib.evals.importers import READERS
+
+    assert list(READERS)[-1] == "table"  # it takes whatever no other does
+    for reader in READERS.values():
+        assert reader.needs

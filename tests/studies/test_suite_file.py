@@ -115,7 +115,7 @@ def places(value, at=()):
 
 @given(data=st.data())
 @settings(
-    max_examples=120,
+    max_examples=60,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
