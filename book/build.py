@@ -112,7 +112,8 @@ def digest(root: Path, files: Iterable[Path], *more: Any) -> str:
 def code_of(chapter: Path) -> list[Any]:
     """Return what of a chapter decides its outputs: code cells, and code in solutions."""
     notebook = nbformat.read(chapter, as_version=4)
-    cells = [[c.source, c.metadata] for c in notebook.cells if c.cell_type == "code"]
+    code = [c for c in notebook.cells if c.cell_type == "code"]
+    cells = [[c.source, c.metadata.get("tags", [])] for c in code]
     return [*cells, *worker.solutions(notebook)]
 
 
@@ -341,12 +342,19 @@ def compare_numbers(root: Path, executed: list[Path]) -> None:
 def write_numbers(root: Path, executed: list[Path]) -> None:
     """Write the computed numbers into the prose, both files of a chapter's pair."""
     numbers = numbers_of(executed)
-    for page in [*prose(root), *root.glob(f"chapters/{CHAPTER}.ipynb")]:
+    for page in prose(root):
         text = page.read_text()
         new = keyed.rewritten(text, page.stem, numbers)
-        if new != text:
-            write_whole(page, new)
-            say(f"numbers written: {page.relative_to(root)}")
+        if new == text:
+            continue
+        if page.parent.name == "chapters":
+            notebook = nbformat.read(page.with_suffix(".ipynb"), as_version=4)
+            for cell in notebook.cells:
+                if cell.cell_type == "markdown":
+                    cell.source = keyed.rewritten(cell.source, page.stem, numbers)
+            write_whole(page.with_suffix(".ipynb"), nbformat.writes(notebook) + "\n")
+        write_whole(page, new)
+        say(f"numbers written: {page.relative_to(root)}")
 
 
 # ---------------------------------------------------------------------------------- site
