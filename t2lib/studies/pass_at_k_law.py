@@ -196,7 +196,8 @@ def refit_with_ceiling(
     Fit
         Its objective is the sum of squared errors of pass@k.
     """
-    first = fit_chinchilla(rows["n_params"], rows["n_tokens"], rows["mean_nll"]).law
+    of_loss = fit_chinchilla(rows["n_params"], rows["n_tokens"], rows["mean_nll"])
+    first = of_loss.law
     losses = first.loss(rows["n_params"], rows["n_tokens"])
     K = np.array([c for c in rows if isinstance(c, int | np.integer)], dtype=float)
     theta, sse = _second_stage(losses, rows[K.astype(int)].to_numpy(), law.theta, ceiling, K)
@@ -204,7 +205,7 @@ def refit_with_ceiling(
     residuals = rows[K.astype(int)].to_numpy() - _at_losses(made, losses, K)
     return Fit(
         law=made,
-        params=vars(first) | dict(zip(_THETA, theta, strict=True)),
+        params=of_loss.params | dict(zip(_THETA, theta, strict=True)),
         objective=sse,
         residuals=residuals.ravel(),
         at_bounds=(),
