@@ -436,7 +436,7 @@ def print_book(workers: Workers, root: Path, source: Path, out: Path) -> None:
     """Render the staged book as one page, and print that to a PDF."""
     started = time.perf_counter()
     page = render(workers, root, source, "singlehtml")
-    (name,) = yaml.safe_load((source / "_toc.yml").read_text())["root"].split(":")[:1]
+    name = yaml.safe_load((source / "_toc.yml").read_text())["root"]
     with workers:
         if workers.run("print", str(page), f"{name}.html", str(out), on_line=say):
             raise BuildError("the PDF was not printed")

@@ -12,6 +12,7 @@ FOOTER = (
     '<div style="font: 8px sans-serif; color: #565d63; width: 100%; text-align: center">'
     '<span class="pageNumber"></span></div>'
 )
+UNFOLD = "() => document.querySelectorAll('details:not(.hide)').forEach(part => part.open = true)"
 
 
 class Quiet(http.server.SimpleHTTPRequestHandler):
@@ -54,13 +55,10 @@ def make(folder: Path, page: str, out: Path) -> None:
         tab.set_default_timeout(180_000)
         tab.goto(f"http://127.0.0.1:{server.server_port}/{page}", wait_until="load")
         tab.evaluate("() => window.MathJax?.startup?.promise")
-        tab.evaluate(
-            "() => document.querySelectorAll('details:not(.hide)').forEach(part => part.open = true)"
-        )
-        margin = {side: "18mm" for side in ("top", "bottom", "left", "right")}
+        tab.evaluate(UNFOLD)
         printed = tab.pdf(
             format="A4",
-            margin=margin,
+            margin={"top": "18mm", "bottom": "18mm", "left": "18mm", "right": "18mm"},
             outline=True,
             tagged=True,
             display_header_footer=True,

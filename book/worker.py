@@ -18,7 +18,6 @@ from typing import Any
 
 import psutil
 
-
 THREADS = ["OMP", "OPENBLAS", "MKL", "NUMEXPR", "VECLIB_MAXIMUM"]
 
 
@@ -176,6 +175,7 @@ def print_book(folder: str, page: str, out: str) -> int:
 
 if __name__ == "__main__":
     end_with_parent()
-    if sys.argv[1] == "execute":
-        sys.exit(execute(Path(sys.argv[2]), Path(sys.argv[3]), json.loads(sys.argv[4])))
-    sys.exit({"render": render, "print": print_book}[sys.argv[1]](*sys.argv[2:]))
+    step, *given = sys.argv[1:]
+    if step == "execute":
+        sys.exit(execute(Path(given[0]), Path(given[1]), json.loads(given[2])))
+    sys.exit(render(*given) if step == "render" else print_book(*given))

@@ -32,8 +32,8 @@ from t2lib.data.registry import registry
 sys.path.insert(0, str(Path(__file__).parents[1]))
 import licences
 import overview
-import polish
 import policy
+import polish
 import sbom
 
 PACKAGE = t2lib.__name__
