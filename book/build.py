@@ -543,6 +543,14 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
+def said_by(error: OSError) -> str:
+    """Return a system's error in one line; copying a folder collects many, of which one is told."""
+    if isinstance(error, shutil.Error) and isinstance(error.args[0], list):
+        _, target, why = error.args[0][0]
+        return f"{target}: {why}"
+    return f"{error.filename}: {error.strerror}" if error.filename else str(error)
+
+
 def interrupt(number: int, _frame: object) -> None:
     """Turn a signal into an exception, so that every `with` cleans up."""
     raise SystemExit(128 + number)
@@ -562,6 +570,9 @@ def main(argv: list[str] | None = None) -> int:
             print(build(root, **options))
     except BuildError as error:
         print(f"build: {error}", file=sys.stderr)
+        return 1
+    except OSError as error:  # such as a full disk
+        print(f"build: {said_by(error)}; the site stays as it was", file=sys.stderr)
         return 1
     except SystemExit:
         print("build: interrupted, the site stays as it was", file=sys.stderr)

@@ -16,6 +16,11 @@ def body(text: str) -> str:
     text = text.replace('<summary aria-label="Toggle hidden content">', "<summary>")
     # A corner of a table is no heading of anything.
     text = re.sub(r"<th((?: [^>]*)?)>\s*(?:&nbsp;)?\s*</th>", r"<td\1></td>", text)
+    text = re.sub(
+        r"<p>(?=<strong>Figure ([\w.]+)\.</strong>)",
+        lambda found: f'<p class="t2-caption" id="figure-{found[1].lower().replace(".", "-")}">',
+        text,
+    )
     # Tables that scroll can be reached with the keyboard, as a named region.
     return re.sub(
         r'<div class="output text_html">(?=(?:(?!</div>).)*?<table)',
