@@ -12,6 +12,7 @@ and takes its place when it is whole. `_build/` holds everything:
 
 import argparse
 import contextlib
+import errno
 import fcntl
 import hashlib
 import json
@@ -40,6 +41,7 @@ HERE = Path(__file__).resolve().parent
 CHAPTER = "[0-9A][0-9]*"  # 01_topic, and A1_topic for an appendix
 TIMES = "times.json"
 CLASSES = [(10, "under 10 seconds"), (30, "under 30 seconds"), (120, "under 2 minutes")]
+NO_ROOM = [os.strerror(number) for number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)]
 PDF = "_static/t2-book.pdf"
 QUICK_PARAMETERS = {"n_bootstrap": 20}
 
@@ -422,6 +424,8 @@ def render(workers: Workers, root: Path, source: Path, builder: str = "html") ->
     lines: list[str] = []
     with workers:
         code = workers.run("render", str(source), str(out), builder, on_line=lines.append)
+    if full := [text for text in NO_ROOM if any(text in line for line in lines)]:
+        raise BuildError(f"{out}: {full[0]}")
     if code:
         marks = ("WARNING", "ERROR", "CRITICAL", "Error:")
         wrong = "".join([line for line in lines if any(m in line for m in marks)] or lines)
