@@ -1,6 +1,6 @@
 # Everything a reader, a student or a reviewer does here. PYTHON=python3.12 chooses the interpreter.
 .DEFAULT_GOAL := help
-.PHONY: book numbers test lab serve data bench bench-peers lock sbom clean help
+.PHONY: book pdf numbers test lab serve data bench bench-peers lock sbom clean help
 BIN := .venv/bin
 PORT := 8000
 # Stamps carry a checksum: a changed lock makes a new environment, a changed package installs anew.
@@ -18,6 +18,9 @@ test bench bench-peers: export OPENBLAS_NUM_THREADS = 1
 
 book: $(ENVIRONMENT) ## run every chapter that changed and build the site, _build/html/index.html
 	@$(BIN)/python book/build.py
+
+pdf: $(ENVIRONMENT) ## build the site with the whole book as PDF in it, _build/html/_static/t2-book.pdf
+	@$(BIN)/python book/build.py --pdf
 
 numbers: $(ENVIRONMENT) ## write the numbers that the chapters compute into their text
 	@$(BIN)/python book/build.py --write-numbers

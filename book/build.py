@@ -12,6 +12,7 @@ and takes its place when it is whole. `_build/` holds everything:
 
 import argparse
 import contextlib
+import errno
 import fcntl
 import hashlib
 import json
@@ -38,8 +39,11 @@ from tqdm import tqdm
 HERE = Path(__file__).resolve().parent
 
 CHAPTER = "[0-9A][0-9]*"  # 01_topic, and A1_topic for an appendix
+TIMES = "times.json"
+CLASSES = [(10, "under 10 seconds"), (30, "under 30 seconds"), (120, "under 2 minutes")]
+NO_ROOM = [os.strerror(number) for number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)]
+PDF = "_static/t2-book.pdf"
 QUICK_PARAMETERS = {"n_bootstrap": 20}
-THREADS = ["OMP", "OPENBLAS", "MKL", "NUMEXPR", "VECLIB_MAXIMUM"]
 
 
 class BuildError(Exception):
@@ -112,7 +116,8 @@ def digest(root: Path, files: Iterable[Path], *more: Any) -> str:
 def code_of(chapter: Path) -> list[Any]:
     """Return what of a chapter decides its outputs: code cells, and code in solutions."""
     notebook = nbformat.read(chapter, as_version=4)
-    cells = [[c.source, c.metadata] for c in notebook.cells if c.cell_type == "code"]
+    code = [c for c in notebook.cells if c.cell_type == "code"]
+    cells = [[c.source, c.metadata.get("tags", [])] for c in code]
     return [*cells, *worker.solutions(notebook)]
 
 
@@ -149,9 +154,7 @@ def common_files(root: Path) -> list[Path]:
         *root.glob("t2lib/**/*.py"),
         *root.glob("data/**/*"),
         root / "requirements.lock",
-        root / "book/build.py",
         root / "book/worker.py",
-        root / "book/keyed.py",
     ]
 
 
@@ -184,16 +187,7 @@ class Workers:
         self.running: set[subprocess.Popen[str]] = set()
         self.lock = threading.Lock()
         self.ended = False
-        path = os.pathsep.join([str(root), *filter(None, [os.environ.get("PYTHONPATH")])])
-        self.environment = os.environ | {
-            "PYTHONPATH": path,
-            "PYTHONHASHSEED": "0",
-            "IPYTHONDIR": str(root / "_build/ipython"),  # not the reader's own start-up files
-            "JUPYTER_PREFER_ENV_PATH": "1",
-            "MPLBACKEND": "module://matplotlib_inline.backend_inline",  # whatever the shell says
-            "PYDEVD_DISABLE_FILE_VALIDATION": "1",
-            **{f"{library}_NUM_THREADS": "1" for library in THREADS},
-        }
+        self.environment = os.environ | worker.environment(root)
 
     def __enter__(self) -> "Workers":
         return self
@@ -233,13 +227,20 @@ class Workers:
 
 def execute_chapter(
     workers: Workers, chapter: Path, out: Path, settings: dict[str, Any], bar: tqdm
-) -> None:
-    """Run one chapter in a process of its own; raise BuildError where a cell fails."""
+) -> float:
+    """Run one chapter in a process of its own and return the seconds that its cells took.
+
+    Raises
+    ------
+    BuildError
+        Where a cell fails.
+    """
     started, last, other = time.perf_counter(), 0, list[str]()
     failure: dict[str, Any] = {}
+    seconds = 0.0
 
     def on_line(line: str) -> None:
-        nonlocal last
+        nonlocal last, seconds
         try:
             message = dict(json.loads(line))
         except (ValueError, TypeError):
@@ -247,6 +248,8 @@ def execute_chapter(
             return
         if "error" in message:
             failure.update(message)
+        elif "seconds" in message:
+            seconds = message["seconds"]
         else:
             bar.update(message["cell"] - last)
             last = message["cell"]
@@ -262,6 +265,7 @@ def execute_chapter(
         raise BuildError(f"chapters/{chapter.name}: " + ("\n".join(other) or f"exit code {code}"))
     if not code:
         say(f"{chapter.stem}: {time.perf_counter() - started:.1f} s")
+    return seconds
 
 
 def execute_chapters(
@@ -285,15 +289,27 @@ def execute_chapters(
         workers,
     ):
         settings = {c: {"parameters": parameters, "key": keys[c]} for c in todo}
-        running = [pool.submit(execute_chapter, workers, c, out[c], settings[c], bar) for c in todo]
+        # The longest first, as last measured: none is left alone at the end.
+        seconds = read_times(folder)
+        todo.sort(key=lambda chapter: -seconds.get(chapter.stem, 1e9))
+        running = {
+            pool.submit(execute_chapter, workers, c, out[c], settings[c], bar): c.stem for c in todo
+        }
         for number, future in enumerate(as_completed(running)):
-            future.result()  # the first that failed raises here, and leaving ends the others
+            # The first that failed raises here, and leaving ends the others.
+            seconds[running[future]] = future.result()
+            write_whole(folder / TIMES, json.dumps(seconds, indent=1, sort_keys=True))
             bar.set_description(f"{number + 1} of {len(todo)} chapters")
     for chapter in chapters:
         # A chapter that was kept although its code changed shows what was run.
         if last_key(out[chapter]) == keys[chapter]:
             refresh(chapter, out[chapter])
     return list(out.values())
+
+
+def read_times(folder: Path) -> dict[str, float]:
+    """Return the seconds that each chapter took when it was last run."""
+    return json.loads((folder / TIMES).read_text()) if (folder / TIMES).is_file() else {}
 
 
 def choose(
@@ -341,29 +357,51 @@ def compare_numbers(root: Path, executed: list[Path]) -> None:
 def write_numbers(root: Path, executed: list[Path]) -> None:
     """Write the computed numbers into the prose, both files of a chapter's pair."""
     numbers = numbers_of(executed)
-    for page in [*prose(root), *root.glob(f"chapters/{CHAPTER}.ipynb")]:
+    for page in prose(root):
         text = page.read_text()
         new = keyed.rewritten(text, page.stem, numbers)
-        if new != text:
-            write_whole(page, new)
-            say(f"numbers written: {page.relative_to(root)}")
+        if new == text:
+            continue
+        if page.parent.name == "chapters":
+            notebook = nbformat.read(page.with_suffix(".ipynb"), as_version=4)
+            for cell in notebook.cells:
+                if cell.cell_type == "markdown":
+                    cell.source = keyed.rewritten(cell.source, page.stem, numbers)
+            write_whole(page.with_suffix(".ipynb"), nbformat.writes(notebook) + "\n")
+        write_whole(page, new)
+        say(f"numbers written: {page.relative_to(root)}")
 
 
 # ---------------------------------------------------------------------------------- site
 
 
-def stage(root: Path, executed: list[Path]) -> Path:
+def stage(root: Path, executed: list[Path], *, pdf: bool = False) -> Path:
     """Lay out what Jupyter Book renders: the repository's pages with the executed chapters."""
     source = root / "_build/source"
     shutil.rmtree(source, ignore_errors=True)
     shutil.copytree(root / "book", source / "book", ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(root / "_toc.yml", source)
-    config = yaml.safe_load((root / "_config.yml").read_text())
-    (source / "_config.yml").write_text(yaml.safe_dump(settle(config), sort_keys=False))
+    config = settle(yaml.safe_load((root / "_config.yml").read_text()))
+    if pdf:
+        footer = config.setdefault("html", {}).get("extra_footer", "")
+        config["html"]["extra_footer"] = f'{footer}<p><a href="{PDF}">The whole book as PDF</a></p>'
+    (source / "_config.yml").write_text(yaml.safe_dump(config, sort_keys=False))
     (source / "chapters").mkdir()
     for notebook in executed:
         shutil.copy(notebook, source / "chapters")
+    (source / TIMES).write_text(json.dumps(efforts(executed)))
     return source
+
+
+def efforts(executed: list[Path]) -> dict[str, str]:
+    """Say roughly how long each chapter runs: two builds of one book say the same."""
+    seconds = read_times(executed[0].parent) if executed else {}
+    return {p.stem: seconds_class(seconds[p.stem]) for p in executed if p.stem in seconds}
+
+
+def seconds_class(seconds: float) -> str:
+    """Name a chapter's seconds in classes wider than what two runs differ by."""
+    return next((text for most, text in CLASSES if seconds < most), "a few minutes")
 
 
 def settle(config: dict[str, Any]) -> dict[str, Any]:
@@ -379,13 +417,15 @@ def settle(config: dict[str, Any]) -> dict[str, Any]:
     return config
 
 
-def render(workers: Workers, root: Path, source: Path) -> Path:
+def render(workers: Workers, root: Path, source: Path, builder: str = "html") -> Path:
     """Render the staged book beside the site; raise BuildError where there is any warning."""
-    out = root / "_build/render"
+    out = root / f"_build/render-{builder}"
     shutil.rmtree(out, ignore_errors=True)
     lines: list[str] = []
     with workers:
-        code = workers.run("render", str(source), str(out), on_line=lines.append)
+        code = workers.run("render", str(source), str(out), builder, on_line=lines.append)
+    if full := [text for text in NO_ROOM if any(text in line for line in lines)]:
+        raise BuildError(f"{out}: {full[0]}")
     if code:
         marks = ("WARNING", "ERROR", "CRITICAL", "Error:")
         wrong = "".join([line for line in lines if any(m in line for m in marks)] or lines)
@@ -393,7 +433,19 @@ def render(workers: Workers, root: Path, source: Path) -> Path:
         # MyST-NB counts a notebook's lines as 10000 x cell + line.
         wrong = re.sub(r"\.ipynb:(\d+)\d{4}:", r".ipynb, cell \1:", wrong)
         raise BuildError("the site has warnings:\n" + wrong.replace(f"{source}/", "").strip())
-    return out / "_build/html"
+    return out / f"_build/{builder}"
+
+
+def print_book(workers: Workers, root: Path, source: Path, out: Path) -> None:
+    """Render the staged book as one page, and print that to a PDF."""
+    started = time.perf_counter()
+    page = render(workers, root, source, "singlehtml")
+    name = yaml.safe_load((source / "_toc.yml").read_text())["root"]
+    with workers:
+        if workers.run("print", str(page), f"{name}.html", str(out), on_line=say):
+            raise BuildError("the PDF was not printed")
+    shutil.rmtree(root / "_build/render-singlehtml", ignore_errors=True)
+    say(f"PDF: {time.perf_counter() - started:.1f} s")
 
 
 @contextlib.contextmanager
@@ -421,7 +473,9 @@ def swap(new: Path, site: Path) -> None:
 # ---------------------------------------------------------------------------------- command
 
 
-def build(root: Path, *, only: list[str], quick: bool, jobs: int, write: bool = False) -> Path:
+def build(
+    root: Path, *, only: list[str], quick: bool, jobs: int, write: bool = False, pdf: bool = False
+) -> Path:
     """Build the book in `root` and return the site's first page."""
     site = root / "_build/html"
     old = site.with_suffix(".old")
@@ -438,14 +492,17 @@ def build(root: Path, *, only: list[str], quick: bool, jobs: int, write: bool = 
     # The last two for what the site says of its own licence and of its packages.
     names = ["_config.yml", "_toc.yml", "LICENSE", "pyproject.toml"]
     pages = [*(root / name for name in names), *root.glob("book/**/*")]
-    key = digest(root, {*executed, *pages, *common_files(root)})
+    key = digest(root, {*executed, *pages, *common_files(root)}, efforts(executed), pdf)
     stamp = site / ".build_key"
     if not (stamp.is_file() and stamp.read_text() == key):
         started = time.perf_counter()
-        new = render(Workers(root), root, stage(root, executed))
+        source = stage(root, executed, pdf=pdf)
+        new = render(Workers(root), root, source)
+        if pdf:
+            print_book(Workers(root), root, source, new / PDF)
         (new / stamp.name).write_text(key)
         swap(new, site)
-        shutil.rmtree(root / "_build/render", ignore_errors=True)
+        shutil.rmtree(root / "_build/render-html", ignore_errors=True)
         say(f"site: {time.perf_counter() - started:.1f} s")
     return site / "index.html"
 
@@ -486,9 +543,18 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
         action="store_true",
         help="write the numbers that the chapters compute into their text",
     )
+    parser.add_argument("--pdf", action="store_true", help="print the book to a PDF in the site")
     parser.add_argument("--jobs", type=int, default=2, help="chapters run at a time (default: 2)")
     parser.add_argument("--root", type=Path, default=HERE.parent, help=argparse.SUPPRESS)
     return parser.parse_args(argv)
+
+
+def said_by(error: OSError) -> str:
+    """Return a system's error in one line; copying a folder collects many, of which one is told."""
+    if isinstance(error, shutil.Error) and isinstance(error.args[0], list):
+        _, target, why = error.args[0][0]
+        return f"{target}: {why}"
+    return f"{error.filename}: {error.strerror}" if error.filename else str(error)
 
 
 def interrupt(number: int, _frame: object) -> None:
@@ -506,9 +572,13 @@ def main(argv: list[str] | None = None) -> int:
         with alone(root):
             options = {"only": arguments.only, "quick": arguments.quick}
             options |= {"jobs": max(1, arguments.jobs), "write": arguments.write_numbers}
+            options |= {"pdf": arguments.pdf}
             print(build(root, **options))
     except BuildError as error:
         print(f"build: {error}", file=sys.stderr)
+        return 1
+    except OSError as error:  # such as a full disk
+        print(f"build: {said_by(error)}; the site stays as it was", file=sys.stderr)
         return 1
     except SystemExit:
         print("build: interrupted, the site stays as it was", file=sys.stderr)

@@ -11,10 +11,12 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-NUMBER = r"[-−+]?\d[\d,]*(?:\.\d+)?(?: ?%)?"
-VALUE = re.compile(rf"{NUMBER}(?: \({NUMBER} to {NUMBER}\))?")
+NUMBER = r"(?<![\w.,])[-−+]?\d[\d,]*(?:\.\d+)?(?:e[-+]?\d+)?[KMBT]?(?:\s?%)?"
+VALUE = re.compile(rf"{NUMBER}(?:\s\({NUMBER}\sto\s{NUMBER}\))?")  # a line may end inside it
 KEYED = re.compile(rf"(?P<value>{VALUE.pattern})<!--=(?P<key>[^>]*?)-->")
 ANY_KEY = re.compile(r"<!--=([^>]*?)-->")
+# What stands in a fence or between backticks is shown as it is written, and is no key.
+CODE = re.compile(r"^ *(```+).*?^ *\1 *$|(`+)[^`\n][^\n]*?\2", re.M | re.S)
 TAG = "numbers"
 
 Computed = Mapping[str, Mapping[str, str]]  # by chapter, by key
@@ -68,11 +70,12 @@ def mentions(text: str, page: str, chapter: str) -> Iterator[Mention]:
         Where a key does not follow a number.
     """
     starts = set()
+    text = CODE.sub(lambda found: re.sub(r"[^\n]", " ", found.group()), text)
     for match in KEYED.finditer(text):
         starts.add(match.end())
         place, _, key = match["key"].rpartition(":")
         line = text.count("\n", 0, match.start()) + 1
-        yield Mention(page, line, place or chapter, key, match["value"])
+        yield Mention(page, line, place or chapter, key, " ".join(match["value"].split()))
     for match in ANY_KEY.finditer(text):
         if match.end() not in starts:
             line = text.count("\n", 0, match.start()) + 1

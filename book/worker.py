@@ -1,7 +1,8 @@
 """One step of the build in a process of its own; `book/build.py` starts these.
 
     worker.py execute CHAPTER.ipynb OUT.ipynb JSON   run a chapter through papermill
-    worker.py render SOURCE OUT                      render the staged book with Jupyter Book
+    worker.py render SOURCE OUT [BUILDER]            render the staged book with Jupyter Book
+    worker.py print FOLDER PAGE OUT.pdf              print the book, rendered as one page
 
 A worker and every process it started (a kernel and that kernel's children) end as soon as its
 standard input closes. So nothing outlives the build, however the build itself ends.
@@ -16,6 +17,22 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+
+THREADS = ["OMP", "OPENBLAS", "MKL", "NUMEXPR", "VECLIB_MAXIMUM"]
+
+
+def environment(root: Path) -> dict[str, str]:
+    """Return the variables that a worker runs with: the same chapter, whatever the shell says."""
+    path = [str(root), *filter(None, [os.environ.get("PYTHONPATH")])]
+    return {
+        "PYTHONPATH": os.pathsep.join(path),
+        "PYTHONHASHSEED": "0",
+        "IPYTHONDIR": str(root / "_build/ipython"),  # not the reader's own start-up files
+        "JUPYTER_PREFER_ENV_PATH": "1",
+        "MPLBACKEND": "module://matplotlib_inline.backend_inline",
+        "PYDEVD_DISABLE_FILE_VALIDATION": "1",
+        **{f"{library}_NUM_THREADS": "1" for library in THREADS},
+    }
 
 
 def end_with_parent() -> None:
@@ -53,6 +70,25 @@ def solutions(notebook: Any) -> list[tuple[str, str]]:
                 code = re.findall(r"^```python\n(.*?)^```", folded, re.S | re.M)
                 found += [(name, text) for text in code]
     return found
+
+
+def settle(notebook: Any) -> None:
+    """Take out of the outputs what differs from run to run: random names and addresses in memory.
+
+    A Styler invents an id for its table, and what has no text of its own shows its address.
+    """
+    names: dict[str, str] = {}
+    for cell in notebook.cells:
+        for output in cell.get("outputs", []):
+            data = output.get("data", {})
+            if "text/html" in data:
+                data["text/html"] = re.sub(
+                    r"(?<=T_)[0-9a-f]{5}(?=[\W_])",
+                    lambda found: names.setdefault(found[0], f"{len(names) + 1:05x}"),
+                    data["text/html"],
+                )
+            if "text/plain" in data:
+                data["text/plain"] = re.sub(r" at 0x[0-9a-f]+", "", data["text/plain"])
 
 
 def execute(chapter: Path, out: Path, settings: dict[str, Any]) -> int:
@@ -104,6 +140,9 @@ def execute(chapter: Path, out: Path, settings: dict[str, Any]) -> int:
         report(error=f"{name}: {text}", **cell_now)
         return 1
     notebook.cells = [cell for cell in notebook.cells if "solves" not in cell.metadata]
+    ran = [cell.metadata.papermill.get("duration") or 0 for cell in notebook.cells]
+    report(seconds=round(sum(ran), 1))
+    settle(notebook)
     # Times and paths of this machine do not belong into a page that others compare with theirs.
     for part in [notebook, *notebook.cells]:
         part.metadata.pop("papermill", None)
@@ -114,16 +153,29 @@ def execute(chapter: Path, out: Path, settings: dict[str, Any]) -> int:
     return 0
 
 
-def render(source: str, out: str) -> int:
+def render(source: str, out: str, builder: str = "html") -> int:
     """Render a staged book: execution is off in its settings, and any warning is an error."""
     from jupyter_book.cli.main import main
 
-    options = ["-n", "-W", "--keep-going", "--path-output", out]
+    options = ["-n", "-W", "--keep-going", "--builder", builder, "--path-output", out]
     return main(["build", source, *options], standalone_mode=False) or 0
+
+
+def print_book(folder: str, page: str, out: str) -> int:
+    """Print the book, rendered as one page, to a PDF."""
+    import pdf
+
+    try:
+        pdf.make(Path(folder), page, Path(out))
+    except Exception as error:  # whatever a browser says, the build has to name it
+        print(f"{type(error).__name__}: {error}")
+        return 1
+    return 0
 
 
 if __name__ == "__main__":
     end_with_parent()
-    if sys.argv[1] == "execute":
-        sys.exit(execute(Path(sys.argv[2]), Path(sys.argv[3]), json.loads(sys.argv[4])))
-    sys.exit(render(*sys.argv[2:]))
+    step, *given = sys.argv[1:]
+    if step == "execute":
+        sys.exit(execute(Path(given[0]), Path(given[1]), json.loads(given[2])))
+    sys.exit(render(*given) if step == "render" else print_book(*given))

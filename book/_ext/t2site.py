@@ -33,6 +33,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 import licences
 import overview
 import policy
+import polish
 import sbom
 
 PACKAGE = t2lib.__name__
@@ -208,6 +209,24 @@ def place_footer_links(
     context["theme_extra_footer"] = footer.replace('href="_static', f'href="{static}')
 
 
+def polish_page(
+    app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: nodes.document | None
+) -> None:
+    """Mend what the theme leaves, and say how long a chapter takes: the build has measured it."""
+    if doctree is not None and app.builder.name == "html":
+        times = Path(app.srcdir) / "times.json"
+        runs = json.loads(times.read_text()) if times.is_file() else {}
+        polish.page(page, context, doctree, runs)
+
+
+def write_sitemap(app: Sphinx, error: Exception | None) -> None:
+    """List the pages by address, where `html_baseurl` says what that is."""
+    base = app.config.html_baseurl
+    if base and not error and app.builder.name == "html":
+        pages = [f"{base.rstrip('/')}/{app.builder.get_target_uri(d)}" for d in app.env.found_docs]
+        (Path(app.outdir) / "sitemap.xml").write_text(polish.sitemap(pages))
+
+
 def protect_pages(app: Sphinx, error: Exception | None) -> None:
     """Give every finished page its policy, and the first address a page that has one too."""
     if error or app.builder.format != "html":
@@ -232,6 +251,8 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.connect("builder-inited", copy_mathjax)
     app.connect("builder-inited", write_declarations)
     app.connect("html-page-context", place_footer_links)
+    app.connect("html-page-context", polish_page)
+    app.connect("build-finished", write_sitemap)
     app.connect("build-finished", protect_pages)
     app.config.mathjax_path = "mathjax/tex-chtml.js"
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -6,14 +6,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import jupytext
 import pytest
 from conftest import ROOT
 
 sys.path.insert(0, str(ROOT / "book"))
 import build
 
-CHAPTERS = sorted((ROOT / "chapters").glob("[0-9]*.md"))
+CHAPTERS = sorted((ROOT / "chapters").glob(build.CHAPTER + ".md"))
 each_chapter = pytest.mark.parametrize("chapter", CHAPTERS, ids=lambda path: path.stem)
 
 
@@ -36,22 +35,6 @@ def test_pair_is_equal_and_carries_no_outputs(chapter: Path) -> None:
     for cell in notebook(chapter.with_suffix(".ipynb"))["cells"]:
         assert not cell.get("outputs")
         assert cell.get("execution_count") is None
-
-
-@each_chapter
-def test_has_the_parts_of_a_chapter(chapter: Path) -> None:
-    """Parameters, one title, an overview first, exercises with folded solutions last."""
-    cells = jupytext.read(chapter).cells
-    (parameters,) = [c for c in cells if "parameters" in c.metadata.get("tags", [])]
-    assert {"n_bootstrap", "seed"} <= set(re.findall(r"^(\w+) *=", parameters.source, re.M))
-    text = "\n".join(c.source for c in cells if c.cell_type == "markdown")
-    text = re.sub(r"^(```+|:::+).*?^\1 *$", "", text, flags=re.M | re.S)  # a # there is no heading
-    headings = re.findall(r"^(#+) +(.+?) *$", text, re.M)
-    assert [level for level, _ in headings].count("#") == 1
-    assert headings[1] == ("##", "Overview")
-    assert ("##", "Exercises") in headings
-    exercises = chapter.read_text().split("\n## Exercises", 1)[1]
-    assert "dropdown" in exercises or "hide-" in exercises
 
 
 @each_chapter

@@ -3,6 +3,8 @@
 import fcntl
 import json
 import os
+import re
+import resource
 import shutil
 import signal
 import subprocess
@@ -90,7 +92,7 @@ def runs(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[str]]:
     def which(root: Path, only: list[str] | None = None, *, quick: bool = False) -> list[str]:
         started: list[str] = []
         monkeypatch.setattr(
-            build, "execute_chapter", lambda _w, chapter, *_: started.append(chapter.stem)
+            build, "execute_chapter", lambda _w, chapter, *_: started.append(chapter.stem) or 1.0
         )
         chapters = build.find_chapters(root)
         build.execute_chapters(
@@ -146,6 +148,27 @@ def test_with_repository_address_the_buttons_lead_there(book: Path) -> None:
     assert build.settle(dict(settings)) == settings | {"execute": {"execute_notebooks": "off"}}
 
 
+def test_two_builds_give_the_same_bytes(book: Path) -> None:
+    """Tables with invented ids, figures with dates, addresses in memory: none of it is left."""
+    code = [
+        "import pandas as pd, t2lib as t2; t2.plots.use_style()",
+        "pd.DataFrame({'a': [1]}).style",
+        "object()",
+        "import matplotlib.pyplot as plt; _, ax = plt.subplots(); ax.plot([1, 2], label='one')",
+        "ax.legend()",
+    ]
+    shutil.rmtree(book / "t2lib")  # the real one
+    write_chapter(book, "01_one", *code)
+    sites = []
+    for _ in range(2):
+        shutil.rmtree(book / "_build")
+        assert run_build(book).returncode == 0
+        sites.append(state(book / "_build/html"))
+    assert "image/svg" in (book / "_build/executed/01_one.ipynb").read_text()
+    assert [name for name in sites[0] if sites[0][name] != sites[1].get(name)] == []
+    assert sites[0].keys() == sites[1].keys()
+
+
 # ------------------------------------------------------------------------- what is run again
 
 
@@ -179,6 +202,78 @@ def test_only_the_changed_chapter_runs_again(
     assert runs(book, ["01", "02"]) == ["01_one", "02_two"]
     with pytest.raises(build.BuildError, match="--only 03: no such chapter"):
         runs(book, ["03"])
+
+
+def test_a_changed_sentence_costs_no_run(book: Path, runs: Callable[..., list[str]]) -> None:
+    """The site shows it beside the outputs of the last run."""
+    for suffix in [".md", ".ipynb"]:
+        path = (book / "chapters/01_one").with_suffix(suffix)
+        path.write_text(path.read_text().replace("# Chapter 01_one", "# Another title"))
+    assert runs(book) == []
+    text = (book / "_build/executed/01_one.ipynb").read_text()
+    assert "# Another title" in text
+    assert "bootstraps 500" in text
+
+
+SOLUTION = """## Exercises
+
+**Exercise 1.1.** How many?
+
+<details><summary>Solution</summary>
+
+```python
+{code}
+```
+
+</details>"""
+
+
+def add_exercise(book: Path, code: str) -> None:
+    """Write an exercise with this solution into both files of chapter 01."""
+    notebook = jupytext.read(book / "chapters/01_one.md")
+    notebook.cells.append(nbformat.v4.new_markdown_cell(SOLUTION.format(code=code)))
+    for suffix, form in [(".md", "md:myst"), (".ipynb", "ipynb")]:
+        jupytext.write(notebook, (book / "chapters/01_one").with_suffix(suffix), fmt=form)
+
+
+def test_solutions_run_in_the_chapters_own_names(book: Path) -> None:
+    """They are not shown, and one that fails is named."""
+    add_exercise(book, "assert n_bootstrap == 500")
+    assert run_build(book).returncode == 0
+    cells = json.loads((book / "_build/executed/01_one.ipynb").read_text())["cells"]
+    assert cells[-1]["cell_type"] == "markdown"
+    assert not any("assert n_bootstrap" in c["source"] for c in cells if c["cell_type"] == "code")
+    add_exercise(book, "how_many")
+    expect_failure(book, "chapters/01_one.ipynb", "Exercise 1.1", "NameError: name 'how_many'")
+
+
+def add_numbers(book: Path, literal: str) -> None:
+    """Write a sentence with a number, and the cell that computes it, into chapter 01."""
+    notebook = jupytext.read(book / "chapters/01_one.md")
+    notebook.cells[0].source += f"\n\nSeven is {literal}<!--=seven-->."
+    code = nbformat.v4.new_code_cell('{"seven": f"{3 + 4}"}', metadata={"tags": ["numbers"]})
+    notebook.cells.append(code)
+    for suffix, form in [(".md", "md:myst"), (".ipynb", "ipynb")]:
+        jupytext.write(notebook, (book / "chapters/01_one").with_suffix(suffix), fmt=form)
+
+
+def test_numbers_in_the_text_are_those_that_were_computed(book: Path) -> None:
+    """All that differ are named, --write-numbers mends both files, a draft does not compare."""
+    add_numbers(book, "8")
+    (book / "book/intro.md").write_text("# Trial\n\nOr 9<!--=01_one:seven-->.\n")
+    said = expect_failure(
+        book,
+        "book/intro.md, line 3: seven is 7, the text says 9",
+        "chapters/01_one.md, line 17: seven is 7, the text says 8",
+    )
+    assert len(said.splitlines()) == 4  # and the chapter that was run, and the remedy
+    assert run_build(book, "--quick").returncode == 0
+    done = run_build(book, "--write-numbers")
+    assert done.returncode == 0, done.stderr
+    assert "Seven is 7<!--=seven-->." in (book / "chapters/01_one.md").read_text()
+    assert "Or 7<!--=01_one:seven-->." in (book / "book/intro.md").read_text()
+    build.find_chapters(book)
+    assert run_build(book).stderr == ""
 
 
 def test_a_record_is_written_only_by_a_run(
@@ -347,29 +442,44 @@ def test_stopped_while_a_chapter_runs(book: Path, number: signal.Signals) -> Non
         assert running.returncode == 128 + number
         assert said.splitlines()[-1] == "build: interrupted, the site stays as it was"
     assert out == ""
-    wait_for(lambda: not any(p.is_running() for p in tree), 10)
+    wait_for(lambda: not any(p.is_running() for p in tree), 5)
     assert state(book / "_build/html") == before
 
 
-def test_stopped_while_the_site_is_rendered(book: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_stopped_while_the_site_is_rendered(book: Path, number: signal.Signals) -> None:
     """The new site is not there yet, the old one still is."""
     (book / "book/intro.md").write_text("# Trial\n\nAnother text.\n")
     before = state(book / "_build/html")
     command = [sys.executable, ROOT / "book/build.py", "--root", book]
     running = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
-    wait_for((book / "_build/render").exists)
-    running.terminate()
+    wait_for((book / "_build/render-html").exists)
+    running.send_signal(number)
     running.communicate(timeout=30)
-    assert running.returncode == 128 + signal.SIGTERM
-    assert not processes_of(book)
+    wait_for(lambda: not processes_of(book), 5)
     assert state(book / "_build/html") == before
     done = run_build(book)
     assert done.returncode == 0, done.stderr
-    assert (
-        "Another text."
-        in (book / "_build/html/index.html").read_text()
-        + (book / "_build/html/book/intro.html").read_text()
-    )
+    assert "Another text." in (book / "_build/html/book/intro.html").read_text()
+
+
+@pytest.mark.parametrize("largest", [10_000, 400_000])
+def test_a_full_disk_is_one_line(book: Path, largest: int) -> None:
+    """Whether an executed chapter or the site no longer fits: here files end at so many bytes."""
+    write_chapter(book, "01_one", "print('long ' * 5000)")
+    before = state(book / "_build/html")
+
+    def limit() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (largest, largest))
+
+    command = [sys.executable, ROOT / "book/build.py", "--root", book]
+    done = subprocess.run(command, capture_output=True, text=True, preexec_fn=limit)
+    assert done.returncode == 1
+    said = [line for line in done.stderr.splitlines() if not re.fullmatch(r"\w+: [\d.]+ s", line)]
+    assert len([line for line in said if "too large" in line]) == 1, done.stderr
+    assert "Traceback" not in done.stderr
+    assert len(said) <= 2, done.stderr
+    assert state(book / "_build/html") == before
 
 
 def test_killed_between_the_two_renames(book: Path) -> None:

@@ -72,3 +72,14 @@ def test_numbers_are_written_where_they_stand():
     )
     assert keyed.faults({"chapters/06_one_law.md": text}, new) == []
     assert keyed.rewritten(text, "06_one_law", NUMBERS) == TEXT
+
+
+def test_code_shows_a_key_and_has_none():
+    text = "as in `7<!--=wins-->`:\n\n```text\n7<!--=wins-->\n```\n"
+    assert keyed.faults({"book/check.md": text}, {}) == []
+
+
+def test_a_number_starts_where_it_starts_and_may_cross_a_line():
+    text = "1-7<!--=wins-->, 0.12 (0.10\nto 0.14)<!--=error-->, 53 %<!--=share-->"
+    assert keyed.faults({"chapters/06_one_law.md": text}, NUMBERS) == []
+    assert all(keyed.VALUE.fullmatch(number) for number in ("3e-05", "70M", "-0.1", "12%"))

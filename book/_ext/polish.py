@@ -1,0 +1,85 @@
+"""What the theme leaves to mend in a page: names for screen readers, its first line, its head."""
+
+import html
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from docutils import nodes
+
+WORDS_A_MINUTE = 180
+
+
+def body(text: str) -> str:
+    """Return a page's body with what axe finds in it mended."""
+    # The label is not what the summary says, and it says enough.
+    text = text.replace('<summary aria-label="Toggle hidden content">', "<summary>")
+    # A corner of a table is no heading of anything.
+    text = re.sub(r"<th((?: [^>]*)?)>\s*(?:&nbsp;)?\s*</th>", r"<td\1></td>", text)
+    text = re.sub(
+        r"<p>(?=<strong>Figure ([\w.]+)\.</strong>)",
+        lambda found: f'<p class="t2-caption" id="figure-{found[1].lower().replace(".", "-")}">',
+        text,
+    )
+    # Tables that scroll can be reached with the keyboard, as a named region.
+    return re.sub(
+        r'<div class="output text_html">(?=(?:(?!</div>).)*?<table)',
+        '<div class="output text_html" tabindex="0">',
+        text,
+        flags=re.S,
+    )
+
+
+def minutes(document: nodes.document) -> int:
+    """Estimate the minutes to read a page, its code at half the pace."""
+    words = sum(len(node.astext().split()) for node in document.findall(nodes.paragraph))
+    code = [n for n in document.findall(nodes.literal_block) if n.get("language", "") != "none"]
+    return max(1, round((words + 2 * sum(len(n.astext().split()) for n in code)) / WORDS_A_MINUTE))
+
+
+def first_line(text: str, read: int, run: str | None) -> str:
+    """Return a body with the minutes to read and the seconds to run under its title."""
+    said = f"{read} minutes to read" + (f", {run} to run" if run else "")
+    return text.replace("</h1>", f'</h1>\n<p class="t2-effort">{said}</p>', 1)
+
+
+def description(document: nodes.document) -> str:
+    """Return a page's first sentences, at most 200 characters."""
+    for node in document.findall(nodes.paragraph):
+        text = " ".join(node.astext().split())
+        if len(text) > 60 and not text.startswith("Before you read"):
+            short = text[:200].rpartition(". ")[0] if len(text) > 200 else text.rstrip(".")
+            return (short or text[:197].rpartition(" ")[0] + " …").rstrip(".") + "."
+    return ""
+
+
+def head(title: str, text: str, site: str, address: str | None) -> str:
+    """Return the tags that others show when they link to a page; addresses only where known."""
+    properties = {"og:title": title, "og:type": "article", "og:site_name": site}
+    properties |= {"og:description": text} if text else {}
+    properties |= {"og:url": address} if address else {}
+    tags = [f'<meta name="description" content="{html.escape(text)}" />'] if text else []
+    tags += [f'<meta property="{k}" content="{html.escape(v)}" />' for k, v in properties.items()]
+    return "\n".join(tags)
+
+
+def sitemap(addresses: list[str]) -> str:
+    """Return a sitemap of these pages."""
+    rows = "".join(f"  <url><loc>{html.escape(a)}</loc></url>\n" for a in sorted(addresses))
+    space = "http://www.sitemaps.org/schemas/sitemap/0.9"
+    return f'<?xml version="1.0" encoding="utf-8"?>\n<urlset xmlns="{space}">\n{rows}</urlset>\n'
+
+
+def page(
+    name: str, context: dict[str, Any], document: nodes.document, runs: Mapping[str, str]
+) -> None:
+    """Mend one page as it is about to be written."""
+    text = body(context["body"])
+    chapter = name.removeprefix("chapters/")
+    if chapter != name:
+        text = first_line(text, minutes(document), runs.get(chapter))
+    context["body"] = text
+    title = re.sub(r"<[^>]*>", "", html.unescape(context.get("title", "")))
+    address = context.get("pageurl")
+    tags = head(title, description(document), context.get("docstitle") or "The T2 book", address)
+    context["metatags"] = f"{context.get('metatags', '')}\n{tags}"
