@@ -112,3 +112,15 @@ def test_the_report_opens_whole_and_asks_no_host(page, chromium, width):
     assert len(images) == 4 and all(loaded and described for loaded, described in images)
     assert formulas == 4 and wide <= width and links == []
     assert hostile >= 4 and acting == 0
+
+
+def test_the_report_says_what_is_to_be_doubted_and_why_there_is_no_plan(tmp_path):
+    curves = curve_table(["words"])
+    line = curves[curves["n_tokens"] == 20 * curves["n_params"]]
+    line = line.assign(mean_nll=10 * line["mean_nll"])
+    (tmp_path / "n.json").write_text(t2.fit_suite(line, n_bootstrap=2).text(), encoding="utf-8")
+    line.to_parquet(tmp_path / "c.parquet", index=False)
+    text = make_report(tmp_path / "c.parquet", tmp_path / "n.json", on_step=lambda *_: None)
+    first = text[: text.index("The data</h2>")]
+    assert first.count("<strong>To be doubted.</strong> words: ") == 2
+    assert "words: no interval and no plan: the checkpoints lie in one line" in first
