@@ -15,6 +15,7 @@ from t2lib.studies.suite_figures import figure_text, groups
 
 
 def test_figures_carry_their_caption_and_alternative_text():
+    plt.close("all")  # whatever another test left open
     page = picture(plt.figure(), 'A "caption"', 'An "alt" text')
     assert page.startswith('<figure><img alt="An &quot;alt&quot; text" src="data:image/png;base64,')
     assert "<figcaption>A &quot;caption&quot;</figcaption>" in page
@@ -114,13 +115,11 @@ def test_the_report_opens_whole_and_asks_no_host(page, chromium, width):
     assert hostile >= 4 and acting == 0
 
 
-def test_the_report_says_what_is_to_be_doubted_and_why_there_is_no_plan(tmp_path):
+def test_the_report_says_what_is_to_be_doubted_and_why_there_is_no_plan():
     curves = curve_table(["words"])
     line = curves[curves["n_tokens"] == 20 * curves["n_params"]]
     line = line.assign(mean_nll=10 * line["mean_nll"])
-    (tmp_path / "n.json").write_text(t2.fit_suite(line, n_bootstrap=2).text(), encoding="utf-8")
-    line.to_parquet(tmp_path / "c.parquet", index=False)
-    text = make_report(tmp_path / "c.parquet", tmp_path / "n.json", on_step=lambda *_: None)
+    text = make_report(line, t2.fit_suite(line, n_bootstrap=2), on_step=lambda *_: None)
     first = text[: text.index("The data</h2>")]
     assert first.count("<strong>To be doubted.</strong> words: ") == 2
     assert "words: no interval and no plan: the checkpoints lie in one line" in first
