@@ -28,7 +28,7 @@ from t2lib.planning.budgets import Apart, Budget, Lifetime, Plans
 from t2lib.planning.costs import Cost, CostModel
 from t2lib.planning.objective import Objective
 from t2lib.planning.request import Range, Request, check_names
-from t2lib.planning.support import Support
+from t2lib.planning.support import Fitted, Support
 
 
 @dataclass(frozen=True)
@@ -156,7 +156,7 @@ class Allocation:
 
     def _neighbours(self) -> list[str]:
         nearest = self.nearest
-        if nearest is None or self.support is None:
+        if nearest is None or self.support is None or nearest["seen"].isna().all():
             return []
         lines = []
         for row in nearest.to_dict("records"):
@@ -170,9 +170,7 @@ class Allocation:
         return lines
 
 
-def allocate(
-    law: Law, *, fitted: Support | pd.DataFrame | None = None, **request: Unpack[Request]
-) -> Allocation:
+def allocate(law: Law, *, fitted: Fitted | None = None, **request: Unpack[Request]) -> Allocation:
     """Find the best (N, D, k) for a law and a budget.
 
     Give either ``train_flops``, alone or with ``inference_flops``, or ``total_flops`` with
@@ -184,9 +182,10 @@ def allocate(
         Any law of t2lib, or one's own. A law of the loss alone has no use for samples: an
         inference budget only forbids models too large to be sampled once, and of a lifetime budget
         one sample is drawn.
-    fitted : DataFrame or Support, optional
-        The table that the law was fitted to, where the law does not carry it (as the law of a fit
-        does). The search does not depend on it; ``Allocation.extrapolation`` does.
+    fitted : DataFrame, mapping or Support, optional
+        The table that the law was fitted to, or its ranges
+        (:meth:`t2lib.planning.support.Support.of`), where the law does not carry it, as the law of
+        a fit does. The search does not depend on it; ``Allocation.extrapolation`` does.
     **request
         ``train_flops``, ``inference_flops``, ``total_flops``, ``queries``, ``cost``, ``metric``,
         ``whole_k``, ``n_range``, ``max_k``, ``unique_tokens``, ``verifier``: see

@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from typing import Any, Unpack
 
 import numpy as np
-import pandas as pd
 from scipy import optimize, special
 
 from t2lib._checks import not_negative
@@ -18,7 +17,7 @@ from t2lib.laws import Law
 from t2lib.planning.forward import Allocation, allocate, cost_model, range_of
 from t2lib.planning.objective import Objective
 from t2lib.planning.request import Request, check_names
-from t2lib.planning.support import Support
+from t2lib.planning.support import Fitted, Support
 
 # A model of this size and data, sampled once, is where the search begins. What it costs this many
 # times over is called out of reach: 1e60 FLOPs, where all that was ever bought is below 1e30.
@@ -32,7 +31,7 @@ def cheapest(
     law: Law,
     *,
     target: float,
-    fitted: Support | pd.DataFrame | None = None,
+    fitted: Fitted | None = None,
     **request: Unpack[Request],
 ) -> Allocation:
     """Find the cheapest (N, D, k) that reaches a target.
@@ -104,7 +103,7 @@ class _Question:
         objective: Objective,
         target: float,
         request: Request,
-        fitted: Support | pd.DataFrame | None,
+        fitted: Fitted | None,
     ) -> None:
         self.law, self.objective, self.target = law, objective, target
         self.request = request

@@ -23,7 +23,7 @@ from t2lib.planning.forward import Allocation, allocate
 from t2lib.planning.inverse import cheapest, sought_budget
 from t2lib.planning.objective import Objective
 from t2lib.planning.request import Request
-from t2lib.planning.support import Support
+from t2lib.planning.support import Fitted
 from t2lib.uncertainty.resampling import percentile_interval
 
 _QUANTITIES = ("N", "D", "k", "tokens_per_parameter")
@@ -130,7 +130,7 @@ def allocation_region(
     draws: pd.DataFrame | Sequence[Law],
     *,
     target: float | None = None,
-    fitted: Support | pd.DataFrame | None = None,
+    fitted: Fitted | None = None,
     level: float = 0.95,
     n_jobs: int | None = None,
     **request: Unpack[Request],
@@ -228,7 +228,7 @@ def _ask(
     law: Law,
     target: float | None,
     request: Request,
-    fitted: Support | pd.DataFrame | None = None,
+    fitted: Fitted | None = None,
 ) -> Allocation:
     if target is None:
         return allocate(law, fitted=fitted, **request)

@@ -10,6 +10,7 @@ only that one around it.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -72,14 +73,16 @@ class Support:
     right: FloatArray | None = None
 
     @classmethod
-    def of(cls, fitted: Support | pd.DataFrame, metric: str = "pass_at_k") -> Support:
+    def of(cls, fitted: Fitted, metric: str = "pass_at_k") -> Support:
         """Read the support off a table.
 
         Parameters
         ----------
-        fitted : DataFrame or Support
+        fitted : DataFrame, mapping or Support
             The fitted table: ``n_params``, ``n_tokens``, ``k`` where the fit used it, and the
-            metric where it is to be shown. A support is returned as it is.
+            metric where it is to be shown. Where no more is known than (smallest, largest) of "N",
+            "D" and perhaps "k", a mapping of these stands for a box. A support is returned as it
+            is.
         metric : {"pass_at_k", "neg_log_pass", "loss"}
             Metric to show beside the law's.
 
@@ -90,6 +93,8 @@ class Support:
         """
         if isinstance(fitted, Support):
             return fitted
+        if not isinstance(fitted, pd.DataFrame):
+            return cls._box(fitted)
         lacks = [name for name in ("n_params", "n_tokens") if name not in fitted]
         if lacks or not len(fitted):
             what = f"column {lacks[0]}" if lacks else "row"
@@ -99,6 +104,23 @@ class Support:
         shown = [name for name in _METRICS[metric] if name in fitted and fitted[name].notna().all()]
         seen = fitted[shown[0]].to_numpy(float) if shown else None
         return cls(columns["n_params"], columns["n_tokens"], k, seen, metric)
+
+    @classmethod
+    def _box(cls, ranges: Mapping[str, tuple[float, float]]) -> Support:
+        if not {"N", "D"} <= set(ranges) <= {"N", "D", "k"}:
+            raise ValueError(
+                f"fitted has {', '.join(map(str, ranges)) or 'nothing'}: must be the table that "
+                "was fitted, or ranges of N and D and perhaps k"
+            )
+        for name, (low, high) in ranges.items():
+            if not 0 < low <= high < np.inf:
+                raise ValueError(
+                    f"fitted range of {name} is ({low:g}, {high:g}): "
+                    "must be two positive numbers in rising order"
+                )
+        ends = [np.array(ranges.get(name, (1.0,)), dtype=float) for name in ("N", "D", "k")]
+        N, D, k = (column.ravel() for column in np.meshgrid(*ends))
+        return cls(N, D, k if "k" in ranges else None)
 
     # ------------------------------------------------------------------------- checkpoints
 
@@ -321,6 +343,10 @@ class Support:
         if (table["k"] == table["k"].iloc[0]).all():
             table = table.iloc[:1]
         return {"hull": _plain(self.hull), "checkpoints": _plain(table.to_numpy())}
+
+
+# What a plan may be told about the fit: its table, ranges, or a support.
+Fitted = Support | pd.DataFrame | Mapping[str, tuple[float, float]]
 
 
 def _plain(rows: FloatArray) -> list[list[float]]:

@@ -361,7 +361,15 @@ def _short(value: float) -> float:
 
 def _rows_of(seen: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     """Rows as a curve table has them, from what :func:`_seen` gave."""
-    return pd.concat([pd.DataFrame(one) for one in seen], ignore_index=True)
+    times = [len(one["k"]) for one in seen]
+    table = pd.DataFrame({"k": np.concatenate([one["k"] for one in seen])})
+    for name in ("n_params", "n_tokens", "mean_nll"):
+        if all(name in one for one in seen):
+            table[name] = np.repeat([float(one[name]) for one in seen], times)
+    for name in ("pass_at_k", "neg_log_pass"):
+        if all(name in one for one in seen):
+            table[name] = np.concatenate([one[name] for one in seen])
+    return table
 
 
 def _warnings(rows: pd.DataFrame, fits: Mapping[str, Fit]) -> list[str]:
@@ -479,7 +487,8 @@ def _resampling(
     row, name = law_row(law), type(law).__name__
     rows = data[_part(name, data)]
     if row.batch is None:
-        return partial(fit, name, start=law), thin(rows)
+        # Without its support, which would travel to every process with every resample.
+        return partial(fit, name, start=fitted_on(law, None)), thin(rows)
     return row.batch(), rows if "k" in row.columns else rows[rows["k"] == rows["k"].min()]
 
 

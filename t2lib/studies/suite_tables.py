@@ -168,7 +168,7 @@ def parameters(suite: SuiteFit, law: str) -> pd.DataFrame:
         ends = fit.get("intervals", {})
         row = {"task": task} | {x: with_ends(fit["params"][x], ends.get(x)) for x in names}
         row["at a bound"] = "; ".join(fit["at_bounds"]) or "none"
-        if resamples:
+        if "failed" in fit:
             row["resamples that failed"] = f"{fit['failed']['number']} of {resamples}"
         rows.append(row)
     return pd.DataFrame(rows)

@@ -15,6 +15,7 @@ from t2lib.studies.suite_figures import figure_text, groups
 
 
 def test_figures_carry_their_caption_and_alternative_text():
+    plt.close("all")  # whatever another test left open
     page = picture(plt.figure(), 'A "caption"', 'An "alt" text')
     assert page.startswith('<figure><img alt="An &quot;alt&quot; text" src="data:image/png;base64,')
     assert "<figcaption>A &quot;caption&quot;</figcaption>" in page
@@ -112,3 +113,13 @@ def test_the_report_opens_whole_and_asks_no_host(page, chromium, width):
     assert len(images) == 4 and all(loaded and described for loaded, described in images)
     assert formulas == 4 and wide <= width and links == []
     assert hostile >= 4 and acting == 0
+
+
+def test_the_report_says_what_is_to_be_doubted_and_why_there_is_no_plan():
+    curves = curve_table(["words"])
+    line = curves[curves["n_tokens"] == 20 * curves["n_params"]]
+    line = line.assign(mean_nll=10 * line["mean_nll"])
+    text = make_report(line, t2.fit_suite(line, n_bootstrap=2), on_step=lambda *_: None)
+    first = text[: text.index("The data</h2>")]
+    assert first.count("<strong>To be doubted.</strong> words: ") == 2
+    assert "words: no interval and no plan: the checkpoints lie in one line" in first

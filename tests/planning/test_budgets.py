@@ -496,7 +496,6 @@ def test_a_plan_in_words():
         "bound: k at its upper bound 9",
         f"N is {plan.N / 1e7:.3g} times and D is {plan.D / 1e11:.3g} times the nearest place",
         "k is 2.25 times the largest measured near by (4)",
-        "near by: N = 1e+07, D = 1e+11, k = 4 of at most 4: neg_log_pass 1.8 by the law",
     ):
         assert part in words
     wide = pd.DataFrame({"n_params": [1e6, 1e11, 1e9], "n_tokens": [1e10, 1e10, 1e13]})
@@ -526,7 +525,7 @@ def test_a_plan_in_words():
         ({"total_flops": 1e20, "queries": 1, "verifier": 1.2}, "verifier is 1.2"),
         ({"total_flops": 1e20, "queries": 1, "unique_tokens": -1}, "unique_tokens is -1"),
         ({"total_flops": [1e20, 1e21], "queries": 1}, "allocate takes one budget"),
-        ({"train_flops": 1e20, "fitted": {"M": (1, 2)}}, "fitted has no column n_params: must"),
+        ({"train_flops": 1e20, "fitted": {"M": (1, 2)}}, "fitted has M: must be the table"),
         (
             {"train_flops": 1e20, "cost": "paper"},
             "cost is a str without train_flops, tokens, query",

@@ -249,9 +249,21 @@ def test_outline_is_plain_numbers_that_tell_inside_from_outside(gsm8k):
     assert [k for _, _, k in alike["checkpoints"]] == [65536]
 
 
+def test_ranges_alone_are_a_box():
+    box = Support.of({"N": (1e7, 1e9), "D": (1e9, 1e11), "k": (1, 64)})
+    assert box.contains([1e7, 1e9, 1e8], [1e11, 1e9, 1e10], [64, 1, 8]).all()
+    assert box.outside(2e9, 5e8, 128) == pytest.approx({"N": 2, "D": 0.5, "k": 2})
+    plan = t2.allocate(LAW, train_flops=1e21, fitted={"N": (1e7, 1e9), "D": (1e9, 1e11)})
+    assert "near by" not in plan.summary() and set(plan.extrapolation) == {"N"}
+
+
 @pytest.mark.parametrize(
     ("fitted", "message"),
     [
+        ({}, "fitted has nothing: must be the table"),
+        ({"N": (1, 2), "M": (1, 2)}, "fitted has N, M: must be the table"),
+        ({"N": (2, 1), "D": (1, 2)}, r"fitted range of N is \(2, 1\): must be two positive"),
+        ({"N": (np.nan, 1), "D": (1, 2)}, "fitted range of N is"),
         (pd.DataFrame({"loss": [1.0]}), "fitted has no column n_params"),
         (pd.DataFrame({"n_params": [np.nan], "n_tokens": [1.0]}), "n_params"),
         (pd.DataFrame({"n_params": [], "n_tokens": []}), "fitted has no row"),

@@ -1,6 +1,7 @@
 """A fitted suite as tables and figures."""
 
 import matplotlib.pyplot as plt
+import numpy as np
 import pandas as pd
 import pytest
 from suites import curve_table
@@ -80,3 +81,32 @@ def test_plans_show_the_trained_range(suite):
 def test_names_in_figures_are_short_plain_text():
     assert suite_figures.figure_text("a$b$") == r"a\$b\$"
     assert suite_figures.figure_text("two\nlines\x00‮") == "two lines"
+
+
+def test_a_plan_s_sentence_says_whether_it_is_inside(suite):
+    words, sums = suite_tables.sentences(suite)
+    assert words.startswith("words: N = ") and words.endswith("inside what was fitted.")
+    assert "tokens per parameter" in words and "pass@k" in words and sums.startswith("sums: ")
+    near = suite_tables.nearest(suite, "words")
+    law = suite_tables.label(suite.best_law("words"))
+    assert list(near) == ["N", "D", "k", "largest k", "seen", law] and 1 <= len(near) <= 4
+    assert suite_tables.doubts(suite) == []
+
+
+def test_what_is_to_be_doubted_is_said(curves):
+    words = curves[curves["task"] == "words"]
+    bits = t2.fit_suite(words.assign(mean_nll=words["mean_nll"] / np.log(2)), n_bootstrap=0)
+    column, beta = suite_tables.doubts(bits)
+    assert column.startswith("words: m0 after ") and "-log pass@1 is" in column
+    assert "may not belong to the pass rates" in beta
+
+
+def test_checkpoints_in_one_line_have_their_reason_where_the_plan_would_be(curves):
+    line = curves[(curves["task"] == "words") & (curves["n_tokens"] == 20 * curves["n_params"])]
+    suite = t2.fit_suite(line, n_bootstrap=3)
+    reason = suite.task("words")["no_plan"]
+    assert suite_tables.sentences(suite) == [f"words: {reason}."]
+    assert suite_tables.plans(suite, "words")["beyond what was fitted"].eq(reason).all()
+    assert suite_tables.nearest(suite, "words").empty
+    assert not suite_tables.parameters(suite, "AdditiveLaw").empty
+    plt.close(suite_figures.plans(suite, suite.tasks))
