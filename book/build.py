@@ -380,7 +380,9 @@ def stage(root: Path, executed: list[Path], *, pdf: bool = False) -> Path:
     source = root / "_build/source"
     shutil.rmtree(source, ignore_errors=True)
     shutil.copytree(root / "book", source / "book", ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copy(root / "_toc.yml", source)
+    for name in ["_toc.yml", "CHANGELOG.md"]:
+        if (root / name).is_file():
+            shutil.copy(root / name, source)
     config = settle(yaml.safe_load((root / "_config.yml").read_text()))
     if pdf:
         footer = config.setdefault("html", {}).get("extra_footer", "")

@@ -71,6 +71,7 @@ def use_style() -> None:
         from matplotlib_inline.backend_inline import set_matplotlib_formats
 
         set_matplotlib_formats("svg", metadata={"Date": None})
+        mpl.rcParams["figure.dpi"] = 192  # of what is drawn as pixels: clouds of thousands of dots
 
 
 def engineering(value: float, _position: int | None = None) -> str:

@@ -14,6 +14,8 @@ def body(text: str) -> str:
     """Return a page's body with what axe finds in it mended."""
     # The label is not what the summary says, and it says enough.
     text = text.replace('<summary aria-label="Toggle hidden content">', "<summary>")
+    # Roles that no longer exist; what they stand on says enough.
+    text = re.sub(r' role="(?:doc-biblioentry|list)"', "", text)
     # A corner of a table is no heading of anything.
     text = re.sub(r"<th((?: [^>]*)?)>\s*(?:&nbsp;)?\s*</th>", r"<td\1></td>", text)
     text = re.sub(
@@ -21,13 +23,22 @@ def body(text: str) -> str:
         lambda found: f'<p class="t2-caption" id="figure-{found[1].lower().replace(".", "-")}">',
         text,
     )
-    # Tables that scroll can be reached with the keyboard, as a named region.
+    # What scrolls can be reached with the keyboard.
+    text = re.sub(
+        r'<div class="(?:amsmath )?math notranslate nohighlight"', r'\g<0> tabindex="0"', text
+    )
     return re.sub(
         r'<div class="output text_html">(?=(?:(?!</div>).)*?<table)',
         '<div class="output text_html" tabindex="0">',
         text,
         flags=re.S,
     )
+
+
+def sidebar(text: str) -> str:
+    """Return a whole page whose sidebar is a landmark: the book's logo stands in it."""
+    plain = '<div id="pst-primary-sidebar" class="bd-sidebar-primary bd-sidebar">'
+    return text.replace(plain, f'{plain[:-1]} role="complementary" aria-label="The book">')
 
 
 def minutes(document: nodes.document) -> int:

@@ -238,7 +238,7 @@ def protect_pages(app: Sphinx, error: Exception | None) -> None:
     pages = {path: path.read_text(encoding="utf-8") for path in paths}
     attributes = set().union(*map(policy.handlers, pages.values()))
     for path, html in pages.items():
-        path.write_text(policy.protect(html, attributes), encoding="utf-8")
+        path.write_text(policy.protect(polish.sidebar(html), attributes), encoding="utf-8")
 
 
 def setup(app: Sphinx) -> dict[str, bool]:

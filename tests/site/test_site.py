@@ -1,5 +1,6 @@
 """The built site: its links and images by reading the files, its pages in a headless browser."""
 
+import json
 import re
 import subprocess
 import sys
@@ -15,8 +16,10 @@ from conftest import ROOT
 from pages import CONTRAST, Visit
 
 sys.path.insert(0, str(ROOT / "book"))
+sys.path.insert(0, str(ROOT / "book/_ext"))
 import build
 import overview
+import polish
 
 LOADS = {"img": "src", "script": "src", "link": "href", "iframe": "src", "source": "src"}
 
@@ -201,6 +204,85 @@ def test_launch_buttons_with_an_address_lead_to_the_notebook(tmp_path: Path) -> 
     assert "../_sources/chapters/01_small.ipynb" in page.links
 
 
+# ------------------------------------------------------------------------------ what pages say
+
+
+def chapter_pages(pages: dict[Path, Page]) -> list[str]:
+    return [path.read_text() for path in pages if path.parent.name == "chapters"]
+
+
+def test_every_chapter_says_how_long_it_takes(pages: dict[Path, Page]) -> None:
+    effort = re.compile(
+        r"</h1>\n<p class=\"t2-effort\">\d+ minutes to read, "
+        r"(under \d+ (seconds|minutes)|a few minutes) to run</p>"
+    )
+    assert [text[:200] for text in chapter_pages(pages) if not effort.search(text)] == []
+
+
+def test_every_page_describes_itself(pages: dict[Path, Page], site: Path) -> None:
+    """Without an address of the book, there are no tags that need one, and no sitemap."""
+    config = yaml.safe_load((ROOT / "_config.yml").read_text())
+    based = bool(config["sphinx"]["config"].get("html_baseurl"))
+    for path in pages:
+        text = path.read_text()
+        if path.name in ("index.html", "search.html", "genindex.html", "py-modindex.html"):
+            continue
+        assert '<meta property="og:title"' in text, path
+        assert ('<meta property="og:url"' in text) == based, path
+        assert re.search(r'<meta name="description" content="[^"]{20,220}" />', text), path
+    assert (site / "sitemap.xml").is_file() == based
+
+
+def test_a_sitemap_lists_full_addresses() -> None:
+    text = polish.sitemap(["https://example.org/b.html", "https://example.org/a.html?x&y"])
+    assert text.index("a.html?x&amp;y") < text.index("b.html")
+
+
+def test_figures_are_vectors_of_a_sane_size(executed: Path) -> None:
+    """A cloud of thousands of dots is drawn with rasterized=True; the rest stays sharp."""
+    wrong = []
+    for path in sorted(executed.glob("*.ipynb")):
+        for number, cell in enumerate(nbformat.read(path, 4).cells, start=1):
+            for data in [output.get("data", {}) for output in cell.get("outputs", [])]:
+                if "image/png" in data:
+                    wrong.append(f"{path.name}, cell {number}: no use_style()")
+                if len(data.get("image/svg+xml", "")) > 1_500_000:
+                    wrong.append(f"{path.name}, cell {number}: a figure of over 1.5 MB")
+    assert wrong == []
+
+
+# What two renderings of the same executed chapters may differ in: nothing.
+MAY_DIFFER: set[str] = set()
+
+
+def test_the_same_chapters_give_the_same_site(site: Path, tmp_path: Path) -> None:
+    (tmp_path / "_build").mkdir()
+    again = build.render(build.Workers(ROOT), tmp_path, site.parent / "source")
+    names = {
+        path.relative_to(folder).as_posix()
+        for folder in (site, again)
+        for path in folder.rglob("*")
+        if path.is_file() and path.name != ".build_key" and path.suffix != ".pdf"
+    }
+
+    def differs(name: str) -> bool:
+        one, other = site / name, again / name
+        return not (one.is_file() and other.is_file() and one.read_bytes() == other.read_bytes())
+
+    assert {name for name in names if differs(name)} <= MAY_DIFFER
+
+
+def test_a_chapter_gives_the_same_outputs_again(executed: Path, tmp_path: Path) -> None:
+    """Figures and tables too, byte for byte."""
+    before = executed / "01_released_checkpoints.ipynb"
+    settings = {"parameters": {}, "key": json.loads(before.read_text())["metadata"]["build_key"]}
+    out = tmp_path / before.name
+    with build.Workers(ROOT) as workers, build.tqdm(disable=True) as bar:
+        build.execute_chapter(workers, ROOT / "chapters" / before.name, out, settings, bar)
+    build.refresh(ROOT / "chapters" / before.name, out)
+    assert out.read_text() == before.read_text()
+
+
 # ------------------------------------------------------------------------------------ in a browser
 
 
@@ -253,6 +335,42 @@ def test_every_page_opens_whole(
         with Visit(browser, address + name) as visit:
             faults = faults_of_look(visit, 1440, "light") + faults_of_look(visit, 390, "dark")
             wrong += [f"{name}: {fault}" for fault in visit.faults + faults]
+    assert wrong == []
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing(
+    browser: Any, address: str, pages: dict[Path, Page], site: Path, scheme: str
+) -> None:
+    """Every page as a screen reader and a keyboard meet it."""
+    from axe_playwright_python.sync_playwright import Axe
+
+    wrong = []
+    for name in [path.relative_to(site).as_posix() for path in pages]:
+        if name == "index.html":  # only sends the reader on
+            continue
+        with Visit(browser, address + name, scheme=scheme) as visit:
+            found = Axe().run(visit.page).response["violations"]
+            wrong += [f"{name}: {v['id']}: {v['nodes'][0]['html'][:120]}" for v in found]
+    assert wrong == []
+
+
+TABLES = """
+() => [...document.querySelectorAll(".bd-article table")].filter(table => {
+  const box = table.closest(".text_html, .pst-scrollable-table-container, .t2-live");
+  const wide = table.scrollWidth > document.querySelector(".bd-article").clientWidth + 1;
+  return wide && !(box && getComputedStyle(box).overflowX === "auto");
+}).map(table => table.textContent.trim().slice(0, 60))
+"""
+
+
+def test_wide_tables_scroll_inside_themselves(
+    browser: Any, address: str, pages: dict[Path, Page], site: Path
+) -> None:
+    wrong = []
+    for name in [path.relative_to(site).as_posix() for path in pages if path.name != "index.html"]:
+        with Visit(browser, address + name, width=390) as visit:
+            wrong += [f"{name}: {table}" for table in visit.page.evaluate(TABLES)]
     assert wrong == []
 
 
