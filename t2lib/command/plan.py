@@ -107,7 +107,7 @@ def from_suite(suite: str, task: str | None = None, law: str | None = None) -> F
     rows = curves[curves["task"] == task]
     if suite == "pythia" and name != "InteractionLaw":
         # Its questions are not embedded; a chapter records the laws fitted to all their samples.
-        record = read_json(data_folder() / "recorded" / f"ch07_pythia_{task}.json")
+        record = read_json(data_folder() / "recorded" / f"overtraining_pythia_{task}.json")
         kind = {"BetaConsistentLaw": "consistent", "BetaRegressionLaw": "regression"}[name]
         found = fitted_on(law_of(name, record["values"]["all"][kind]), Support.of(rows))
         return FittedLaw(found, task, f"recorded by the book, embedded suite {suite}")

@@ -34,7 +34,7 @@ TRIANGLE = pd.DataFrame(
 def gsm8k():
     """Pythia's GSM8K with the recorded law that chapter 10 plans with."""
     curves = t2.load_curves("pythia").query("task == 'gsm8k'")
-    record = json.loads((data_folder() / "recorded" / "ch07_pythia_gsm8k.json").read_text())
+    record = json.loads((data_folder() / "recorded" / "overtraining_pythia_gsm8k.json").read_text())
     law = law_of("BetaConsistentLaw", record["values"]["all"]["consistent"])
     return curves, fitted_on(law, Support.of(curves))
 

@@ -1,0 +1,506 @@
+"""Checkpoints against each other at equal budgets for training and for answering, without a law.
+
+A budget of 0 inference FLOPs per token stands for one sample each. Resamples draw models: a duel
+counts as often as both of its sides were drawn.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+from scipy.interpolate import PchipInterpolator
+
+from t2lib._checks import BoolArray, FloatArray, IntArray
+from t2lib.isoflop import at_equal_compute, envelope
+from t2lib.uncertainty.resampling import bootstrap
+
+ONE_SAMPLE = 0.0
+_NEAR = 1.5  # factor of the ratio within which a checkpoint is like the rule
+_TOLERANCE = 1.12  # factor of training compute within which two checkpoints are equal
+_CASE = ["task", "inference_flops"]
+_RUN = ["task", "model", "n_params"]
+
+
+# ------------------------------------------------------------------------- pass@k at equal budgets
+
+
+def samples_of(n_params: float, inference_flops: float) -> int:
+    """Whole number of samples that a budget pays for; one where no budget is set."""
+    return int(inference_flops / (2 * n_params) * (1 + 1e-12)) if inference_flops else 1
+
+
+def between_k(known: FloatArray, values: FloatArray, k: float) -> FloatArray:
+    """Pass@k between known k, monotone in logarithms.
+
+    Parameters
+    ----------
+    known : ndarray, shape (K,)
+    values : ndarray, shape (..., K)
+        Positive.
+    k : float
+
+    Returns
+    -------
+    ndarray, shape (...)
+    """
+    curve = PchipInterpolator(np.log(known), np.log(values), axis=-1)
+    return np.asarray(np.exp(curve(np.log(k))))
+
+
+def _passes(run: pd.DataFrame, k: int) -> pd.Series:
+    """Pass@k of a model's checkpoints, tokens by known k; NaN beyond a curve, 0 if never right."""
+    if (run > 0).all(axis=None):
+        return pd.Series(between_k(run.columns.to_numpy(float), run.to_numpy(), k), run.index)
+    found = pd.Series(0.0, run.index)
+    for place, (_, curve) in enumerate(run.iterrows()):
+        curve = curve.dropna()
+        if k > curve.index[-1]:
+            found.iloc[place] = np.nan
+        elif curve.iloc[0] > 0:
+            found.iloc[place] = float(between_k(curve.index.to_numpy(float), curve.to_numpy(), k))
+    return found
+
+
+def at_budgets(curves: pd.DataFrame, budgets: Sequence[float]) -> pd.DataFrame:
+    """Pass@k of every checkpoint with the samples that its size can pay for.
+
+    Parameters
+    ----------
+    curves : DataFrame
+        A curve table.
+    budgets : sequence of float
+        Inference FLOPs per token; 0 for one sample.
+
+    Returns
+    -------
+    DataFrame
+        ``task, model, n_params, n_tokens, inference_flops, k, pass_at_k``. Sizes that cannot
+        answer once are left out; NaN where the curve ends before k.
+    """
+    tables = []
+    key: Any
+    for key, rows in curves.groupby(_RUN):
+        task, model, N = key
+        run = rows.pivot(index="n_tokens", columns="k", values="pass_at_k")
+        for inference in budgets:
+            if k := samples_of(N, inference):
+                keys = {"task": task, "model": model, "n_params": N, "inference_flops": inference}
+                found = _passes(run, k).rename("pass_at_k").reset_index()
+                tables.append(found.assign(**keys, k=k))
+    return pd.concat(tables, ignore_index=True)
+
+
+def interpolation_error(curves: pd.DataFrame) -> float:
+    """Largest relative error of pass@k in k where every second k is left out and guessed."""
+    wide = curves.pivot(index=["model", "n_tokens"], columns="k", values="pass_at_k")
+    kept, dropped = wide.columns[::2].to_numpy(float), wide.columns[1::2].to_numpy(float)
+    guesses = [between_k(kept, wide[wide.columns[::2]].to_numpy(), k) for k in dropped]
+    return float(np.abs(np.stack(guesses, axis=1) / wide[dropped].to_numpy() - 1).max())
+
+
+# ------------------------------------------------------------------------------ best trained sizes
+
+
+def _cases(table: pd.DataFrame) -> Iterator[tuple[str, float, pd.DataFrame]]:
+    """Rows of each task and inference budget."""
+    key: Any
+    for key, group in table.groupby(_CASE):
+        yield key[0], key[1], group
+
+
+def equal_compute(checkpoints: pd.DataFrame, levels: FloatArray) -> pd.DataFrame:
+    """Every model at equal training compute, between its checkpoints (:func:`at_equal_compute`).
+
+    Returns
+    -------
+    DataFrame
+        ``task, inference_flops, train_flops, model, n_params, n_tokens, loss``; the loss is
+        -log pass@k.
+    """
+    rows = checkpoints[checkpoints["pass_at_k"] > 0]
+    rows = rows.assign(loss=-np.log(rows["pass_at_k"]))
+    return pd.concat(
+        [
+            at_equal_compute(group, levels).assign(task=task, inference_flops=inference)
+            for task, inference, group in _cases(rows)
+        ],
+        ignore_index=True,
+    )
+
+
+def best_sizes(points: pd.DataFrame) -> pd.DataFrame:
+    """Best trained size with a budget against the best with one sample.
+
+    Parameters
+    ----------
+    points : DataFrame
+        From :func:`equal_compute`, one sample among the budgets.
+
+    Returns
+    -------
+    DataFrame
+        ``task, inference_flops, train_flops, N, alone`` (both best sizes), ``smaller``,
+        ``factor`` (alone over N) and ``at_edge`` (N within 15 % of the smallest at hand).
+    """
+    best = pd.concat(
+        [envelope(group).assign(task=t, inference_flops=c) for t, c, group in _cases(points)]
+    )
+    least = points.groupby([*_CASE, "train_flops"])["n_params"].min().rename("least")
+    one = best["inference_flops"] == ONE_SAMPLE
+    alone = best[one].set_index(["task", "train_flops"])["N"].rename("alone")
+    found = best[~one].join(least, on=[*_CASE, "train_flops"])
+    found = found.join(alone, on=["task", "train_flops"], how="inner").reset_index(drop=True)
+    return found.assign(
+        smaller=found["N"] < found["alone"],
+        factor=found["alone"] / found["N"],
+        at_edge=found["N"] < 1.15 * found["least"],
+    )
+
+
+def drawn_models(n_models: int, *, n: int, seed: int) -> IntArray:
+    """How often each model is in each resample: shape (n, models); the same for every caller."""
+    share = np.full(n_models, 1 / n_models)
+    return np.random.default_rng(seed).multinomial(n_models, share, size=n)
+
+
+def smaller_shares(points: pd.DataFrame, sizes: pd.Series, *, n: int, seed: int) -> FloatArray:
+    """Share of :func:`best_sizes` that are smaller, for resamples of models.
+
+    Parameters
+    ----------
+    points : DataFrame
+        From :func:`equal_compute`.
+    sizes : Series
+        Parameters of every model.
+    n, seed : int
+        Resamples.
+
+    Returns
+    -------
+    ndarray, shape (n,)
+    """
+    losses = {
+        (task, inference): group.pivot(index="train_flops", columns="model", values="loss")
+        .reindex(columns=sizes.index)
+        .fillna(np.inf)
+        for task, inference, group in _cases(points)
+    }
+    budgets = [case for case in losses if case[1] != ONE_SAMPLE]
+    shares = []
+    for drawn in drawn_models(len(sizes), n=n, seed=seed) > 0:
+        pairs = [(losses[case], losses[case[0], ONE_SAMPLE]) for case in budgets]
+        smaller = [_smaller(*pair, sizes.to_numpy(), drawn) for pair in pairs]
+        shares.append(np.concatenate(smaller).mean())
+    return np.array(shares)
+
+
+def _smaller(
+    with_k: pd.DataFrame, alone: pd.DataFrame, N: FloatArray, drawn: BoolArray
+) -> BoolArray:
+    both = with_k.index.intersection(alone.index)
+    pair = np.stack([table.loc[both].to_numpy()[:, drawn] for table in (with_k, alone)])
+    known = np.isfinite(pair).any(axis=2).all(axis=0)
+    best, best_alone = N[drawn][pair[:, known].argmin(axis=2)]
+    return np.asarray(best < best_alone)
+
+
+# --------------------------------------------------------------------------------------- the duels
+
+
+def near_ratio(curves: pd.DataFrame, ratio: float = 20.0, within: float = _NEAR) -> pd.DataFrame:
+    """Each model's checkpoint nearest to a number of tokens per parameter.
+
+    Returns
+    -------
+    DataFrame
+        ``model, n_params, n_tokens``; left out where the nearest is further than a factor.
+    """
+    one = curves[["model", "n_params", "n_tokens"]].drop_duplicates(ignore_index=True)
+    off = np.log(one["n_tokens"] / one["n_params"] / ratio).abs()
+    one = one.loc[off.groupby(one["model"]).idxmin()]
+    return one[off[one.index] < np.log(within)]
+
+
+def pair_up(curves: pd.DataFrame, tolerance: float = _TOLERANCE) -> pd.DataFrame:
+    """Chinchilla-like checkpoints, and those of models at most half the size, of equal compute.
+
+    Returns
+    -------
+    DataFrame
+        ``big, big_N, big_D, small, small_N, small_D, train_flops`` (of the larger one).
+    """
+    one = curves[["model", "n_params", "n_tokens"]].drop_duplicates(ignore_index=True)
+    one = one.assign(C=6 * one["n_params"] * one["n_tokens"])
+    found = []
+    for big in near_ratio(curves).to_dict("records"):
+        C = 6 * big["n_params"] * big["n_tokens"]
+        for model, group in one[one["n_params"] <= big["n_params"] / 2].groupby("model"):
+            small = group.loc[np.log(group["C"] / C).abs().idxmin()]
+            if abs(np.log(small["C"] / C)) <= np.log(tolerance):
+                sides = (*big.values(), model, small["n_params"], small["n_tokens"])
+                found.append((*sides, C))
+    columns = ["big", "big_N", "big_D", "small", "small_N", "small_D", "train_flops"]
+    return pd.DataFrame(found, columns=columns)
+
+
+def fight(pairs: pd.DataFrame, checkpoints: pd.DataFrame) -> pd.DataFrame:
+    """Pass@k of both sides of every pair, for each task and budget at which both can answer.
+
+    Parameters
+    ----------
+    pairs : DataFrame
+        From :func:`pair_up`.
+    checkpoints : DataFrame
+        From :func:`at_budgets`.
+
+    Returns
+    -------
+    DataFrame
+        The pairs with ``task, inference_flops, big_k, small_k, big_pass, small_pass``; ``wins``,
+        whether the smaller side leads, and ``gain``, the log of its pass@k over the other's.
+    """
+    both = pairs
+    for side, on in (("big", []), ("small", _CASE)):
+        names = {"model": side, "n_tokens": f"{side}_D", "k": f"{side}_k"}
+        names |= {"pass_at_k": f"{side}_pass"}
+        known = checkpoints.drop(columns="n_params").rename(columns=names)
+        both = both.merge(known, on=[side, f"{side}_D", *on])
+    gain = np.log(both["small_pass"] / both["big_pass"])
+    return both.assign(wins=both["small_pass"] > both["big_pass"], gain=gain)
+
+
+def weights(duels: pd.DataFrame, models: pd.Index, *, n: int, seed: int) -> IntArray:
+    """How often each duel is in each resample of models: shape (n, duels)."""
+    drawn = drawn_models(len(models), n=n, seed=seed)
+    place = pd.Series(range(len(models)), index=models)
+    return np.asarray(drawn[:, place[duels["big"]]] * drawn[:, place[duels["small"]]])
+
+
+def mean_draws(
+    duels: pd.DataFrame, column: str, models: pd.Index, *, n: int, seed: int
+) -> FloatArray:
+    """Mean of a column for resamples of models: shape (n,); NaN where no duel was drawn."""
+    times = weights(duels, models, n=n, seed=seed)
+    with np.errstate(invalid="ignore"):
+        return np.asarray(times @ duels[column].to_numpy(float) / times.sum(axis=1))
+
+
+def median_draws(
+    duels: pd.DataFrame, column: str, models: pd.Index, *, n: int, seed: int
+) -> FloatArray:
+    """Median of a column for resamples of models, as :func:`mean_draws`."""
+    order = duels[column].to_numpy(float).argsort()
+    run = weights(duels, models, n=n, seed=seed)[:, order].cumsum(axis=1)
+    middle = (run >= run[:, -1:] / 2).argmax(axis=1)
+    return np.where(run[:, -1] > 0, duels[column].to_numpy(float)[order][middle], np.nan)
+
+
+def ends(draws: FloatArray) -> tuple[float, float]:
+    """Central 95 % of draws, those without a value left out."""
+    low, high = np.nanquantile(draws, [0.025, 0.975])
+    return float(low), float(high)
+
+
+def score(duels: pd.DataFrame, models: pd.Index, *, n: int, seed: int) -> pd.DataFrame:
+    """Share of duels won, and mean gain, for each task and budget, with 95 % intervals.
+
+    Returns
+    -------
+    DataFrame
+        Index ``(task, inference_flops)``; ``duels, wins, wins_low, wins_high, gain, gain_low,
+        gain_high``. A gain is the log of a ratio of pass@k.
+    """
+    rows = {}
+    for task, inference, group in _cases(duels):
+        row: dict[str, float] = {"duels": len(group)}
+        for column in ("wins", "gain"):
+            low, high = ends(mean_draws(group, column, models, n=n, seed=seed))
+            row |= {column: group[column].mean(), f"{column}_low": low, f"{column}_high": high}
+        rows[task, inference] = row
+    return pd.DataFrame(rows).T.rename_axis(_CASE)
+
+
+def share_won(
+    duels: pd.DataFrame, models: pd.Index, *, n: int, seed: int
+) -> tuple[float, float, float]:
+    """Share of all duels that the smaller side wins, and its 95 % interval, in percent."""
+    low, high = ends(mean_draws(duels, "wins", models, n=n, seed=seed))
+    return 100 * float(duels["wins"].mean()), 100 * low, 100 * high
+
+
+def elasticities(duels: pd.DataFrame) -> pd.DataFrame:
+    """Duels at one sample with ``elasticity``: d log p / d log N between their two sides."""
+    one = duels[duels["inference_flops"] == ONE_SAMPLE]
+    return one.assign(elasticity=-one["gain"] / np.log(one["big_N"] / one["small_N"]))
+
+
+def falls_along_rule(
+    curves: pd.DataFrame, checkpoints: pd.DataFrame, *, n: int, seed: int
+) -> pd.DataFrame:
+    """Whether pass@k falls with training compute over the Chinchilla-like checkpoints.
+
+    Parameters
+    ----------
+    curves, checkpoints : DataFrame
+        A curve table, and :func:`at_budgets` of it.
+    n, seed : int
+        Resamples of models.
+
+    Returns
+    -------
+    DataFrame
+        ``task, inference_flops``; ``falls``, a rank correlation below 0; ``share``, that of the
+        resamples in which it is. Only where more than one size can answer.
+    """
+    like = near_ratio(curves)
+    rows = checkpoints[checkpoints["inference_flops"] != ONE_SAMPLE]
+    rows = rows.merge(like, on=["model", "n_params", "n_tokens"])
+    rows = rows.assign(C=6 * rows["n_params"] * rows["n_tokens"])
+    found = []
+    for task, inference, group in _cases(rows):
+        if group["C"].max() > 2 * group["C"].min():
+            draws = bootstrap(_rank_covariance, group, n=n, seed=seed, by="model")["value"]
+            case = {"task": task, "inference_flops": inference}
+            found.append(case | {"falls": _rank_covariance(group) < 0, "share": (draws < 0).mean()})
+    return pd.DataFrame(found)
+
+
+def _rank_covariance(table: pd.DataFrame) -> float:
+    return float(table["C"].rank().cov(table["pass_at_k"].rank()))
+
+
+# --------------------------------------------------------------------------------- longer answers
+
+
+def wins_by_length(
+    duels: pd.DataFrame, histograms: pd.DataFrame, lengths: Sequence[int]
+) -> pd.DataFrame:
+    """Duels replayed as if every answer had T tokens: each question's p to the power T.
+
+    Parameters
+    ----------
+    duels : DataFrame
+        From :func:`fight`.
+    histograms : DataFrame
+        From ``t2.load_histograms``; the middle of each bin of log p stands for it.
+    lengths : sequence of int
+        Tokens of an answer.
+
+    Returns
+    -------
+    DataFrame
+        The duels, once for each ``length``, with ``big_pass``, ``small_pass``, ``wins`` and
+        ``gain`` anew.
+    """
+    T, sides = np.asarray(lengths, dtype=float), {}
+    wanted = pd.concat([_side(duels, "big"), _side(duels, "small")]).drop_duplicates()
+    keys = ["task", "model", "n_tokens"]
+    bins = dict(iter(histograms.merge(wanted[keys].drop_duplicates()).groupby(keys)))
+    for *key, k in wanted.to_numpy().tolist():
+        sides[(*key, k)] = _whole_answers(bins[tuple(key)], T, k)
+    passes = {
+        side: np.array([sides[tuple(key)] for key in _side(duels, side).to_numpy().tolist()])
+        for side in ("big", "small")
+    }
+    return pd.concat(
+        [
+            duels.assign(
+                length=length,
+                big_pass=passes["big"][:, i],
+                small_pass=passes["small"][:, i],
+                wins=passes["small"][:, i] > passes["big"][:, i],
+                gain=np.log(passes["small"][:, i] / passes["big"][:, i]),
+            )
+            for i, length in enumerate(lengths)
+        ],
+        ignore_index=True,
+    )
+
+
+def _side(duels: pd.DataFrame, side: str) -> pd.DataFrame:
+    names = {side: "model", f"{side}_D": "n_tokens", f"{side}_k": "k"}
+    return duels[["task", *names]].rename(columns=names)
+
+
+def _whole_answers(bins: pd.DataFrame, lengths: FloatArray, k: int) -> FloatArray:
+    log_p = (bins["log_p_low"] + bins["log_p_high"]).to_numpy() / 2
+    share = (bins["n_questions"] / bins["n_questions"].sum()).to_numpy()
+    p = np.exp(np.minimum(np.outer(lengths, log_p), -1e-12))
+    return np.asarray(-np.expm1(k * np.log1p(-p)) @ share)
+
+
+def first_lost(rates: pd.DataFrame) -> pd.Series:
+    """First length at which each task's share of duels won is below one half; NaN: none.
+
+    Parameters
+    ----------
+    rates : DataFrame
+        Lengths by tasks.
+    """
+    lost = rates < 0.5
+    return lost.idxmax().where(lost.any())
+
+
+# ------------------------------------------------------------------------------- classes of tasks
+
+
+def class_difference(gains: pd.Series, first: Sequence[str]) -> tuple[float, float]:
+    """Mean gain of the other tasks less that of some, and its one-sided permutation p-value.
+
+    Parameters
+    ----------
+    gains : Series
+        By task.
+    first : sequence of str
+        Tasks of the first class.
+    """
+
+    def apart(chosen: Sequence[str]) -> float:
+        return float(gains.drop(list(chosen)).mean() - gains[list(chosen)].mean())
+
+    observed = apart(first)
+    others = np.array([apart(c) for c in itertools.combinations(gains.index, len(first))])
+    return observed, float(np.mean(others >= observed - 1e-12))
+
+
+def classes(
+    duels: pd.DataFrame, first: Sequence[str], models: pd.Index, *, n: int, seed: int
+) -> pd.DataFrame:
+    """:func:`class_difference` of the gains at each budget, with 95 % intervals over models.
+
+    Returns
+    -------
+    DataFrame
+        A row an inference budget: ``value, low, high`` (of log ratios) and ``p_value``.
+    """
+    rows = {}
+    for inference, part in duels.groupby("inference_flops"):
+        groups = part.groupby("task")
+        value, p_value = class_difference(groups["gain"].mean(), first)
+        draws = {str(t): mean_draws(g, "gain", models, n=n, seed=seed) for t, g in groups}
+        some = np.mean([draws[t] for t in first], axis=0)
+        others = np.mean([x for t, x in draws.items() if t not in first], axis=0)
+        low, high = ends(others - some)
+        rows[inference] = {"value": value, "low": low, "high": high, "p_value": p_value}
+    return pd.DataFrame(rows).T.rename_axis("inference_flops")
+
+
+def level_correlation(
+    duels: pd.DataFrame, models: pd.Index, *, n: int, seed: int
+) -> tuple[float, float, float]:
+    """Rank correlation over cases of the larger side's pass@k and the gain, with ends."""
+    groups = [group for _, _, group in _cases(duels)]
+    draws = [
+        np.array([mean_draws(g, column, models, n=n, seed=seed) for g in groups])
+        for column in ("big_pass", "gain")
+    ]
+    known = np.isfinite(draws[1]).all(axis=0)
+    x, y = (stats.rankdata(values[:, known], axis=0) for values in draws)
+    spread = [np.corrcoef(a, b)[0, 1] for a, b in zip(x.T, y.T, strict=True)]
+    means = [[g[column].mean() for g in groups] for column in ("big_pass", "gain")]
+    return float(stats.spearmanr(*means)[0]), *ends(np.array(spread))
