@@ -106,7 +106,7 @@ def interpolation_error(curves: pd.DataFrame) -> float:
 # ------------------------------------------------------------------------------ best trained sizes
 
 
-def _cases(table: pd.DataFrame) -> Iterator[tuple[str, float, pd.DataFrame]]:
+def cases(table: pd.DataFrame) -> Iterator[tuple[str, float, pd.DataFrame]]:
     """Rows of each task and inference budget."""
     key: Any
     for key, group in table.groupby(_CASE):
@@ -127,7 +127,7 @@ def equal_compute(checkpoints: pd.DataFrame, levels: FloatArray) -> pd.DataFrame
     return pd.concat(
         [
             at_equal_compute(group, levels).assign(task=task, inference_flops=inference)
-            for task, inference, group in _cases(rows)
+            for task, inference, group in cases(rows)
         ],
         ignore_index=True,
     )
@@ -148,7 +148,7 @@ def best_sizes(points: pd.DataFrame) -> pd.DataFrame:
         ``factor`` (alone over N) and ``at_edge`` (N within 15 % of the smallest at hand).
     """
     best = pd.concat(
-        [envelope(group).assign(task=t, inference_flops=c) for t, c, group in _cases(points)]
+        [envelope(group).assign(task=t, inference_flops=c) for t, c, group in cases(points)]
     )
     least = points.groupby([*_CASE, "train_flops"])["n_params"].min().rename("least")
     one = best["inference_flops"] == ONE_SAMPLE
@@ -188,7 +188,7 @@ def smaller_shares(points: pd.DataFrame, sizes: pd.Series, *, n: int, seed: int)
         (task, inference): group.pivot(index="train_flops", columns="model", values="loss")
         .reindex(columns=sizes.index)
         .fillna(np.inf)
-        for task, inference, group in _cases(points)
+        for task, inference, group in cases(points)
     }
     budgets = [case for case in losses if case[1] != ONE_SAMPLE]
     shares = []
@@ -316,7 +316,7 @@ def score(duels: pd.DataFrame, models: pd.Index, *, n: int, seed: int) -> pd.Dat
         gain_high``. A gain is the log of a ratio of pass@k.
     """
     rows = {}
-    for task, inference, group in _cases(duels):
+    for task, inference, group in cases(duels):
         row: dict[str, float] = {"duels": len(group)}
         for column in ("wins", "gain"):
             low, high = ends(mean_draws(group, column, models, n=n, seed=seed))
@@ -362,7 +362,7 @@ def falls_along_rule(
     rows = rows.merge(like, on=["model", "n_params", "n_tokens"])
     rows = rows.assign(C=6 * rows["n_params"] * rows["n_tokens"])
     found = []
-    for task, inference, group in _cases(rows):
+    for task, inference, group in cases(rows):
         if group["C"].max() > 2 * group["C"].min():
             draws = bootstrap(_rank_covariance, group, n=n, seed=seed, by="model")["value"]
             case = {"task": task, "inference_flops": inference}
@@ -494,7 +494,7 @@ def level_correlation(
     duels: pd.DataFrame, models: pd.Index, *, n: int, seed: int
 ) -> tuple[float, float, float]:
     """Rank correlation over cases of the larger side's pass@k and the gain, with ends."""
-    groups = [group for _, _, group in _cases(duels)]
+    groups = [group for _, _, group in cases(duels)]
     draws = [
         np.array([mean_draws(g, column, models, n=n, seed=seed) for g in groups])
         for column in ("big_pass", "gain")
