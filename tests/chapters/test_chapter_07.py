@@ -104,3 +104,30 @@ def test_claim_8_is_mixed(said: dict[str, str]) -> None:
     assert first(said["class-p-low"]) > 0.05
     low, high = ends(said["class-difference"])
     assert low < 0 < first(said["class-difference"]) < high
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "tolerance"),
+    [
+        ("interpolation", 1.7, 0.3),
+        ("histogram", 0.5, 0.5),
+        ("fall-least", 66, 10),
+        ("over-all", 100, 0),
+        ("least-sure", 100, 0),
+        ("better-1", 8, 0),
+        ("better-2", 5, 1),
+        ("as-good-1", 0, 0),
+        ("as-good-2", 1, 1),
+        ("elasticity-share", 98, 2),
+        ("naive-share", 100, 0),
+    ],
+)
+def test_fine_print(numbers: Numbers, name: str, value: float, tolerance: float) -> None:
+    """What appendix A8 keeps of the chapter."""
+    assert first(numbers("A8")[name]) == pytest.approx(value, abs=tolerance)
+
+
+def test_claim_7_is_a_theorem(numbers: Numbers) -> None:
+    """So the naive pass@k is too high wherever questions differ, and its interval leaves 1 out."""
+    said = numbers("A8")
+    assert first(said["naive-share"]) == 100 and ends(said["naive"])[0] > 1
