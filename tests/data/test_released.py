@@ -536,7 +536,7 @@ def test_nll_json(tmp_path):
     ("text", "message"),
     [
         ('{"main": [1.0,', "row 1, column 15: not JSON: Expecting value"),
-        ("\xff", "not JSON"),
+        ("\xff", "row 1: not UTF-8 text: byte 0"),
         ('{"other": [1.0]}', "column main: missing or not a list"),
         ("[1.0]", "column main: missing or not a list"),
         ('{"main": []}', "column main: the list is empty"),
