@@ -14,6 +14,10 @@ def body(text: str) -> str:
     """Return a page's body with what axe finds in it mended."""
     # The label is not what the summary says, and it says enough.
     text = text.replace('<summary aria-label="Toggle hidden content">', "<summary>")
+    # MyST numbers every environment of its own accord, under a random name; ours have their \tag.
+    uuid = r"equation-[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
+    text = re.sub(rf'<span class="eqno">(?:(?!</span>).)*"#{uuid}".*?</span>', "", text)
+    text = re.sub(rf' id="{uuid}"', "", text)
     # Roles that no longer exist; what they stand on says enough.
     text = re.sub(r' role="(?:doc-biblioentry|list)"', "", text)
     # A corner of a table is no heading of anything.
