@@ -438,14 +438,15 @@ def render(workers: Workers, root: Path, source: Path, builder: str = "html") ->
     return out / f"_build/{builder}"
 
 
-def print_book(workers: Workers, root: Path, source: Path, out: Path) -> None:
+def print_book(root: Path, source: Path, out: Path) -> None:
     """Render the staged book as one page, and print that to a PDF."""
     started = time.perf_counter()
-    page = render(workers, root, source, "singlehtml")
+    page = render(Workers(root), root, source, "singlehtml")
     name = yaml.safe_load((source / "_toc.yml").read_text())["root"]
-    with workers:
-        if workers.run("print", str(page), f"{name}.html", str(out), on_line=say):
-            raise BuildError("the PDF was not printed")
+    said: list[str] = []
+    with Workers(root) as workers:
+        if workers.run("print", str(page), f"{name}.html", str(out), on_line=said.append):
+            raise BuildError(f"the PDF was not printed: {''.join(said).strip()}")
     shutil.rmtree(root / "_build/render-singlehtml", ignore_errors=True)
     say(f"PDF: {time.perf_counter() - started:.1f} s")
 
@@ -501,7 +502,7 @@ def build(
         source = stage(root, executed, pdf=pdf)
         new = render(Workers(root), root, source)
         if pdf:
-            print_book(Workers(root), root, source, new / PDF)
+            print_book(root, source, new / PDF)
         (new / stamp.name).write_text(key)
         swap(new, site)
         shutil.rmtree(root / "_build/render-html", ignore_errors=True)
