@@ -39,10 +39,12 @@ def browser() -> str:
 
 
 def make(folder: Path, page: str, out: Path) -> None:
-    """Print a page of a rendered site; solutions are unfolded, formulas finished."""
+    """Print a book that was rendered as one page; solutions are unfolded, formulas finished."""
     from playwright.sync_api import sync_playwright
 
     path = browser()
+    # Sphinx writes the page into its document's folder, with links as seen from the folder above.
+    shutil.copy(folder / page, folder / "whole.html")
     handler = functools.partial(Quiet, directory=str(folder))
     # A page from a file could not load its own scripts: its policy knows no such origin.
     with (
@@ -53,11 +55,12 @@ def make(folder: Path, page: str, out: Path) -> None:
         chromium = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
         tab = chromium.new_page(color_scheme="light")
         tab.set_default_timeout(180_000)
-        tab.goto(f"http://127.0.0.1:{server.server_port}/{page}", wait_until="load")
+        tab.goto(f"http://127.0.0.1:{server.server_port}/whole.html", wait_until="load")
         tab.evaluate("() => window.MathJax?.startup?.promise")
         tab.evaluate(UNFOLD)
         printed = tab.pdf(
             format="A4",
+            scale=0.8,
             margin={"top": "18mm", "bottom": "18mm", "left": "18mm", "right": "18mm"},
             outline=True,
             tagged=True,

@@ -217,6 +217,8 @@ def polish_page(
         times = Path(app.srcdir) / "times.json"
         runs = json.loads(times.read_text()) if times.is_file() else {}
         polish.page(page, context, doctree, runs)
+    elif "body" in context:
+        context["body"] = polish.body(context["body"])
 
 
 def write_sitemap(app: Sphinx, error: Exception | None) -> None:
