@@ -420,7 +420,7 @@
     ["ratio", "tokens per parameter", power],
     ["k", "samples k", power],
     ["most", "largest k measured near by", power],
-    ["forecast", "pass@k by resampled laws, 90 %", ([low, high]) => `${low.toFixed(2)} to ${high.toFixed(2)}`],
+    ["forecast", "pass@k by resampled laws, 90 %", ([low, high]) => `${low.toFixed(2)}–${high.toFixed(2)}`],
     ["query", "one query, FLOPs", power],
     ["total", "all together, FLOPs", power],
     ["share", "share of queries", (x) => `${Math.round(100 * x)} %`],

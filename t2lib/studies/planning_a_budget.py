@@ -201,7 +201,7 @@ def best_inside(law: Any, *, total_flops: float, points: int = 161, **request: A
     """
     support, cost, queries = law.support, request["cost"], request["queries"]
     ends = support.ranges
-    sizes, tokens = (np.geomspace(*ends[name], num=points) for name in ("N", "D"))
+    sizes, tokens = (np.geomspace(low, high, points) for low, high in (ends["N"], ends["D"]))
     N, D = np.meshgrid(sizes, tokens, indexing="ij")
     left = (total_flops - cost.train_flops(N, D)) / queries
     paid = np.zeros(N.shape)
@@ -434,6 +434,64 @@ def plan_table(regions: Mapping[str, AllocationRegion]) -> pd.DataFrame:
 def _with_ends(row: Mapping[Any, float]) -> str:
     point, low, high = (engineering(row[name]) for name in ("point", "low", "high"))
     return point if point == low == high else f"{point} ({low} to {high})"
+
+
+# ---------------------------------------------------------------------------- the cost model
+
+
+def counted_over_simple(cost: CostModel, N: npt.ArrayLike, k: float | None = None) -> FloatArray:
+    """All matrix products of an architecture, over the formulas 6 N D and 2 N (P + k T).
+
+    Parameters
+    ----------
+    cost : CostModel
+        With an architecture.
+    N : array_like
+        Parameters.
+    k : float, optional
+        Samples of a query; None compares training.
+    """
+    simple = replace(cost, architecture=None)
+    if k is None:
+        return np.asarray(cost.train_flops(N, 1e9) / simple.train_flops(N, 1e9))
+    return np.asarray(cost.query_flops(N, k) / simple.query_flops(N, k))
+
+
+def memory_table(
+    card: Hardware, N: Sequence[float], groups: Sequence[int], prompt: int, answer: int
+) -> pd.DataFrame:
+    """Cache bytes for each token, and the samples of one query that a card holds.
+
+    Parameters
+    ----------
+    card : Hardware
+        With its memory.
+    N : sequence of float
+        Model sizes.
+    groups : sequence of int
+        Query heads that share one key-value head.
+    prompt, answer : int
+        Tokens.
+
+    Returns
+    -------
+    DataFrame
+        A row a size and group: ``bytes_per_token``, ``shared`` and ``apart`` (samples that fit with
+        one cache of the prompt for all, and with one for each).
+    """
+    rows = {}
+    for size in N:
+        for group in groups:
+            family = ArchitectureFamily(group=group)
+            shared = CostModel(prompt, answer, architecture=family)
+            apart = replace(shared, shared_cache=False)
+            rows[engineering(size), group] = {
+                "bytes_per_token": float(shared.cache_bytes(size, 1)) / (prompt + answer),
+                "shared": int(shared.samples_that_fit(size, card)),
+                "apart": int(apart.samples_that_fit(size, card)),
+            }
+    table = pd.DataFrame.from_dict(rows, orient="index")
+    return table.rename_axis(["N", "group"])
 
 
 # ------------------------------------------------------------------------------- the live figure
