@@ -153,7 +153,7 @@
     const beyond = ["N", "D"].flatMap((name, i) => Math.abs(place[i] - near[i]) > ROUNDING
       ? [`${name} is ${power(Math.exp(place[i] - near[i]))} times the nearest measured`] : []);
     if (plan.k > most * (1 + ROUNDING)) {
-      beyond.push(`k is ${power(plan.k / most)} times the largest measured near by (${power(most)})`);
+      beyond.push(`k is ${power(plan.k / most)} times the largest measured near by (${whole(most)})`);
     }
     return { most, beyond };
   }
@@ -233,6 +233,8 @@
     return `${mantissa} × 10${raised}`;
   }
 
+  const whole = (x) => Math.round(x).toLocaleString("en");
+
   function count(x) {
     const units = [[1e15, null], [1e12, "T"], [1e9, "B"], [1e6, "M"], [1e3, "K"]];
     for (const [size, letter] of units) {
@@ -245,7 +247,7 @@
 
   const CONTROLS = [
     { name: "train", label: "Training compute C", unit: "FLOPs", min: 17, max: 25, step: 0.1, log: true },
-    { name: "queries", label: "Queries Q over the model's life", unit: "", min: 0, max: 13, step: 0.1, log: true },
+    { name: "queries", label: "Queries Q in all", unit: "", min: 0, max: 13, step: 0.1, log: true },
     { name: "target", label: "Target pass@k", unit: "", min: 0.02, max: 0.98, step: 0.01 },
   ];
   const NUMBERS = [
@@ -306,24 +308,24 @@
   function read(form, data) {
     const value = (name) => Number(form.elements[name].value);
     const notes = [];
-    const whole = (c) => {
+    const taken = (c) => {
       const text = form.elements[c.name].value;
       const x = Number.isFinite(value(c.name)) ? value(c.name) : c.min;
-      const taken = within(x, c.min, c.max);
-      if (text === "") notes.push(`${c.label}: no number given, ${taken} is used.`);
-      else if (taken !== x) {
-        const words = x > taken ? "the most" : "the least";
-        notes.push(`${c.label}: ${power(x)} is out of range, ${words} allowed, ${taken.toLocaleString("en")}, is used.`);
+      const used = within(x, c.min, c.max);
+      if (text === "") notes.push(`${c.label}: no number given, ${used} is used.`);
+      else if (used !== x) {
+        const words = x > used ? "the most" : "the least";
+        notes.push(`${c.label}: ${power(x)} is out of range, ${words} allowed, ${whole(used)}, is used.`);
       }
-      return taken;
+      return used;
     };
     return {
       law: data.laws[value("law")],
       C: 10 ** value("train"),
       queries: 10 ** value("queries"),
       target: value("target"),
-      prompt: whole(NUMBERS[0]),
-      answer: whole(NUMBERS[1]),
+      prompt: taken(NUMBERS[0]),
+      answer: taken(NUMBERS[1]),
       shared: form.elements.shared.checked,
       notes,
     };
@@ -419,8 +421,8 @@
     ["D", "training tokens D", count],
     ["ratio", "tokens per parameter", power],
     ["k", "samples k", power],
-    ["most", "largest k measured near by", power],
-    ["forecast", "pass@k by resampled laws, 90 %", ([low, high]) => `${low.toFixed(2)}–${high.toFixed(2)}`],
+    ["most", "largest k measured near by", whole],
+    ["forecast", "pass@k, 90 % of laws", ([low, high]) => `${low.toFixed(2)}–${high.toFixed(2)}`],
     ["query", "one query, FLOPs", power],
     ["total", "all together, FLOPs", power],
     ["share", "share of queries", (x) => `${Math.round(100 * x)} %`],
