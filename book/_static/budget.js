@@ -3,7 +3,9 @@
    The laws are the book's, their parameters come from the page (the chapter computes and embeds
    them). Nothing is asked of any host. For each training budget C the script finds the model size N
    (with D = C / 6N) and the samples k that reach the target at the least total
-   C + Q * 2N (P + kT), or 2Nk (P + T) without a shared cache. */
+   C + Q * 2N (P + kT), or 2Nk (P + T) without a shared cache. Thin lines are the same question put
+   to laws refitted to resampled models. A plan is inside where N and D lie in the hull of the
+   checkpoints and k is not above the largest measured near by, as t2lib.planning.support has it. */
 (() => {
   "use strict";
 
@@ -95,6 +97,73 @@
     return [mean * nu, (1 - mean) * nu];
   }
 
+  /** Pass@k of a law at N parameters, D tokens and k samples. */
+  const passAt = (law, { N, D, k }) => -Math.expm1(logFail(...shape(law, N, D), k));
+
+  /** Central 90 % of what the resampled laws forecast for a plan; null where there are none. */
+  function forecast(law, plan) {
+    if (!law.draws.length || !Number.isFinite(plan.k)) return null;
+    const values = law.draws.map((draw) => passAt(draw, plan)).sort((x, y) => x - y);
+    const quantile = (q) => {
+      const at = q * (values.length - 1), i = Math.floor(at);
+      return values[i] + (at - i) * ((values[i + 1] ?? values[i]) - values[i]);
+    };
+    return [quantile(0.05), quantile(0.95)];
+  }
+
+  // ------------------------------------------------------------------ what was measured
+
+  const ROUNDING = 1e-5; // the hull's corners come with six digits
+
+  /** The place of the hull nearest to (x, y), all in logarithms; (x, y) itself inside. */
+  function nearestPlace(hull, x, y) {
+    let inside = true, best = [Infinity, x, y];
+    hull.forEach(([x0, y0], i) => {
+      const [x1, y1] = hull[(i + 1) % hull.length];
+      const [dx, dy] = [x1 - x0, y1 - y0];
+      if (dx * (y - y0) - dy * (x - x0) < -ROUNDING * Math.hypot(dx, dy)) inside = false;
+      const share = within(((x - x0) * dx + (y - y0) * dy) / (dx * dx + dy * dy), 0, 1);
+      const foot = [x0 + share * dx, y0 + share * dy];
+      const distance = Math.hypot(x - foot[0], y - foot[1]);
+      if (distance < best[0]) best = [distance, ...foot];
+    });
+    return inside ? [x, y] : best.slice(1);
+  }
+
+  /** Least of the largest k of the nearest checkpoints on the four sides of a place. */
+  function largestK(checkpoints, x, y) {
+    let most = Infinity;
+    for (const [sx, sy] of [[1, 1], [1, -1], [-1, 1], [-1, -1]]) {
+      let nearest = [Infinity, Infinity];
+      for (const [cx, cy, k] of checkpoints) {
+        if (sx * (cx - x) < -ROUNDING || sy * (cy - y) < -ROUNDING) continue;
+        const distance = Math.hypot(cx - x, cy - y);
+        if (distance < nearest[0]) nearest = [distance, k];
+      }
+      most = Math.min(most, nearest[1]);
+    }
+    return most;
+  }
+
+  /** The largest k measured near a plan, and in words how far the plan lies outside. */
+  function support(law, plan) {
+    const place = [Math.log(plan.N), Math.log(plan.D)];
+    const near = nearestPlace(law.hull, ...place);
+    const most = largestK(law.checkpoints, ...near);
+    const beyond = ["N", "D"].flatMap((name, i) => Math.abs(place[i] - near[i]) > ROUNDING
+      ? [`${name} is ${power(Math.exp(place[i] - near[i]))} times the nearest measured`] : []);
+    if (plan.k > most * (1 + ROUNDING)) {
+      beyond.push(`k is ${power(plan.k / most)} times the largest measured near by (${whole(most)})`);
+    }
+    return { most, beyond };
+  }
+
+  /** A law with its hull and checkpoints in logarithms. */
+  function prepared(law) {
+    const logs = ([N, D, ...rest]) => [Math.log(N), Math.log(D), ...rest];
+    return { ...law, hull: law.support.hull.map(logs), checkpoints: law.support.checkpoints.map(logs) };
+  }
+
   // ------------------------------------------------------------------ search
 
   /** Where f is least over [low, high]: a grid finds the valley, golden sections its bottom. */
@@ -164,6 +233,8 @@
     return `${mantissa} × 10${raised}`;
   }
 
+  const whole = (x) => Math.round(x).toLocaleString("en");
+
   function count(x) {
     const units = [[1e15, null], [1e12, "T"], [1e9, "B"], [1e6, "M"], [1e3, "K"]];
     for (const [size, letter] of units) {
@@ -172,21 +243,11 @@
     return power(x);
   }
 
-  /** Which of N, D and k lie outside what the law was fitted to, and how far. */
-  function outside(law, plan) {
-    return ["N", "D", "k"].flatMap((name) => {
-      const [low, high] = law.fitted[name];
-      if (plan[name] > high * 1.001) return [`${name} ${power(plan[name] / high)} times above`];
-      if (plan[name] < low * 0.999) return [`${name} ${power(low / plan[name])} times below`];
-      return [];
-    });
-  }
-
   // ------------------------------------------------------------------ the form
 
   const CONTROLS = [
     { name: "train", label: "Training compute C", unit: "FLOPs", min: 17, max: 25, step: 0.1, log: true },
-    { name: "queries", label: "Queries Q over the model's life", unit: "", min: 0, max: 13, step: 0.1, log: true },
+    { name: "queries", label: "Queries Q in all", unit: "", min: 0, max: 13, step: 0.1, log: true },
     { name: "target", label: "Target pass@k", unit: "", min: 0.02, max: 0.98, step: 0.01 },
   ];
   const NUMBERS = [
@@ -230,30 +291,49 @@
     box.checked = data.start.shared;
     form.append(make("div", { class: "t2-live-field t2-live-check" }, box,
       make("label", { for: "t2-shared" }, "Samples share the prompt's cache")));
+    form.append(make("button", { type: "button", class: "t2-live-reset" }, "Reset"));
+    form.append(make("p", { class: "t2-live-note", role: "status" }));
     root.append(form);
     return form;
   }
 
-  /** Settings of the form; numbers out of range are taken to the nearest end. */
+  /** Puts the form back to how the page began. */
+  function reset(form, data) {
+    form.elements.law.value = 0;
+    for (const c of [...CONTROLS, ...NUMBERS]) form.elements[c.name].value = data.start[c.name];
+    form.elements.shared.checked = data.start.shared;
+  }
+
+  /** Settings of the form; numbers out of range are taken to the nearest end, and it is noted. */
   function read(form, data) {
     const value = (name) => Number(form.elements[name].value);
-    const whole = (c) => {
-      const x = value(c.name);
-      return within(Number.isFinite(x) ? x : c.min, c.min, c.max);
+    const notes = [];
+    const taken = (c) => {
+      const text = form.elements[c.name].value;
+      const x = Number.isFinite(value(c.name)) ? value(c.name) : c.min;
+      const used = within(x, c.min, c.max);
+      if (text === "") notes.push(`${c.label}: no number given, ${used} is used.`);
+      else if (used !== x) {
+        const words = x > used ? "the most" : "the least";
+        notes.push(`${c.label}: ${power(x)} is out of range, ${words} allowed, ${whole(used)}, is used.`);
+      }
+      return used;
     };
     return {
       law: data.laws[value("law")],
       C: 10 ** value("train"),
       queries: 10 ** value("queries"),
       target: value("target"),
-      prompt: whole(NUMBERS[0]),
-      answer: whole(NUMBERS[1]),
+      prompt: taken(NUMBERS[0]),
+      answer: taken(NUMBERS[1]),
       shared: form.elements.shared.checked,
+      notes,
     };
   }
 
   // ------------------------------------------------------------------ the chart
 
+  const OTHERS = 12; // thin lines; the interval in the table takes all resampled laws
   const SIZE = { width: 460, height: 370, left: 66, right: 22, top: 12, bottom: 52 };
 
   function drawChart(svg, s, curve, chosen, cheapest) {
@@ -283,7 +363,9 @@
       transform: `rotate(-90 14 ${(Y(y0) + Y(y1)) / 2})` }, "training and all queries (FLOPs)"));
 
     const plot = make("g", { "clip-path": "url(#t2-clip)" });
-    const known = finite.map((p) => ({ at: [decades(p.C), decades(p.total)], inside: outside(s.law, p).length === 0 }));
+    const known = finite.map((p) => ({ at: [decades(p.C), decades(p.total)], inside: support(s.law, p).beyond.length === 0 }));
+    const others = make("g", { class: "others" });
+    plot.append(others);
     plot.append(make("path", { d: path([[x0, x0], [x1, x1]]), class: "training" }));
     plot.append(make("path", { d: path(known.map((p) => p.at)), class: "beyond" }));
     let run = [];
@@ -306,11 +388,14 @@
     clip.append(make("rect", { x: X(x0), y: Y(y1), width: X(x1) - X(x0), height: Y(y0) - Y(y1) }));
     svg.querySelectorAll(":scope > :not(title):not(desc)").forEach((old) => old.remove());
     svg.append(clip, ...parts, plot);
+    return (points) => others.append(make("path", { class: "other",
+      d: path(points.filter((p) => p.total < Infinity).map((p) => [decades(p.C), decades(p.total)])) }));
   }
 
   const KEY = [
-    ["fitted", "total, plan within what was fitted"],
-    ["beyond", "total, plan beyond what was fitted"],
+    ["fitted", "total, plan inside what was measured"],
+    ["beyond", "total, plan outside"],
+    ["other", "by laws of resampled models"],
     ["training", "training alone"],
     ["chosen", "your training compute"],
     ["cheapest", "cheapest"],
@@ -336,6 +421,8 @@
     ["D", "training tokens D", count],
     ["ratio", "tokens per parameter", power],
     ["k", "samples k", power],
+    ["most", "largest k measured near by", whole],
+    ["forecast", "pass@k, 90 % of laws", ([low, high]) => `${low.toFixed(2)}–${high.toFixed(2)}`],
     ["query", "one query, FLOPs", power],
     ["total", "all together, FLOPs", power],
     ["share", "share of queries", (x) => `${Math.round(100 * x)} %`],
@@ -353,14 +440,18 @@
     return make("table", { class: "t2-live-table" }, make("thead", {}, head), body);
   }
 
-  function fill(table, plans) {
+  function fill(table, s, plans) {
     for (const cell of table.querySelectorAll("td")) {
       const plan = plans[cell.dataset.plan];
-      const all = { ...plan, ratio: plan.D / plan.N, share: 1 - plan.C / plan.total };
+      const all = { ...plan, ratio: plan.D / plan.N, share: 1 - plan.C / plan.total,
+        most: support(s.law, plan).most, forecast: forecast(s.law, plan) };
       const value = all[cell.dataset.name];
       const [, , write] = ROWS.find(([name]) => name === cell.dataset.name);
+      const hopeless = plan.total === Infinity;
       cell.dataset.value = value;
-      cell.textContent = Number.isFinite(value) ? write(value) : "out of reach";
+      if (cell.dataset.name === "forecast") cell.textContent = value ? write(value) : "not known";
+      else cell.textContent = Number.isFinite(value) ? write(value) : "out of reach";
+      if (hopeless && ["most", "forecast"].includes(cell.dataset.name)) cell.textContent = "–";
     }
   }
 
@@ -376,10 +467,13 @@
         `${power(factor)} times less in all.`
       );
     }
-    const beyond = outside(s.law, cheapest);
+    const { beyond } = support(s.law, cheapest);
     words.push(beyond.length
-      ? `The cheapest plan lies beyond what was fitted: ${beyond.join(", ")}.`
-      : "The cheapest plan lies within what was fitted.");
+      ? `The cheapest plan lies outside what was measured: ${beyond.join(", ")}.`
+      : "The cheapest plan lies inside what was measured.");
+    const ends = CONTROLS[0];
+    if (cheapest.C < 10 ** ends.min || cheapest.C > 10 ** ends.max) words.push("It lies off the chart.");
+    if (!s.law.draws.length) words.push("This law was not refitted to resampled models: its uncertainty is not known here.");
     return words.join(" ");
   }
 
@@ -387,6 +481,7 @@
 
   function start(root) {
     const data = JSON.parse(document.getElementById("t2-live-laws").textContent);
+    data.laws = data.laws.map(prepared);
     root.textContent = "";
     const form = buildForm(root, data);
     const svg = make("svg", { viewBox: `0 0 ${SIZE.width} ${SIZE.height}`, role: "img",
@@ -395,7 +490,28 @@
       make("desc", { id: "t2-live-desc" }));
     const says = make("p", { class: "t2-live-verdict", "aria-live": "polite" });
     const table = buildTable();
-    root.append(svg, buildKey(), says, table);
+    const words = make("div", { class: "t2-live-words" }, says, buildKey());
+    root.append(svg, words, table);
+
+    /** Thin lines, one law after the other, so that the controls never wait for them. */
+    let asked = 0;
+    const addOthers = (s, add) => {
+      const mine = (asked += 1);
+      const draws = s.law.draws.slice(0, OTHERS);
+      const next = (i) => {
+        if (mine !== asked) return;
+        if (i === draws.length) {
+          root.dataset.others = i;
+          return;
+        }
+        const other = { ...s, law: draws[i] };
+        const points = [];
+        for (let v = CONTROLS[0].min; v <= CONTROLS[0].max + 1e-9; v += 0.4) points.push(roughlyBestAt(other, 10 ** v));
+        add(points);
+        setTimeout(next, 0, i + 1);
+      };
+      setTimeout(next, 0, 0);
+    };
 
     const update = () => {
       const s = read(form, data);
@@ -408,18 +524,26 @@
       const chosen = bestAt(s, s.C), cheapest = bestOfAll(s);
       const curve = [];
       for (let v = CONTROLS[0].min; v <= CONTROLS[0].max + 1e-9; v += 0.1) curve.push(roughlyBestAt(s, 10 ** v));
-      drawChart(svg, s, curve, chosen, cheapest);
-      fill(table, { chosen, cheapest });
+      addOthers(s, drawChart(svg, s, curve, chosen, cheapest));
+      fill(table, s, { chosen, cheapest });
+      const note = form.querySelector(".t2-live-note");
+      if (note.textContent !== s.notes.join(" ")) note.textContent = s.notes.join(" ");
       says.textContent = verdict(s, chosen, cheapest);
       svg.querySelector("desc").textContent = says.textContent;
       root.dataset.ready = JSON.stringify({ C: s.C, queries: s.queries, target: s.target,
         prompt: s.prompt, answer: s.answer, shared: s.shared, law: data.laws.indexOf(s.law) });
     };
     let waiting = 0;
-    form.addEventListener("input", () => {
+    const later = () => {
       delete root.dataset.ready;
+      delete root.dataset.others;
       cancelAnimationFrame(waiting);
       waiting = requestAnimationFrame(update);
+    };
+    form.addEventListener("input", later);
+    form.querySelector(".t2-live-reset").addEventListener("click", () => {
+      reset(form, data);
+      later();
     });
     update();
   }
