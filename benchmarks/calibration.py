@@ -22,6 +22,8 @@ import pandas as pd
 
 import t2lib as t2
 from t2lib.data.registry import _write_text, data_folder, read_json
+from t2lib.studies.calibration import Study, coverage
+from t2lib.studies.simulation import Noise, t2_grid
 
 TRAIN, INFERENCE = 1e21, 2e10
 RUNS_NOISE = (
@@ -91,7 +93,7 @@ def gemstones(task: str, every: int = 1) -> pd.DataFrame:
     return table.reset_index(drop=True)
 
 
-def noise_of(table: pd.DataFrame) -> t2.Noise:
+def noise_of(table: pd.DataFrame) -> Noise:
     """Errors of models and checkpoints around Chinchilla's law, and of rows given the loss.
 
     Rows: what the Beta-consistent law misses where it is told each checkpoint's loss. What a law
@@ -100,12 +102,12 @@ def noise_of(table: pd.DataFrame) -> t2.Noise:
     one = table[table["k"] == 1]
     law = t2.fit_chinchilla(one["N"], one["D"], one["mean_nll"]).law
     error = np.log(one["mean_nll"] / law.loss(one["N"], one["D"]))
-    shared = t2.Noise.of(error, one["model"], one["D"])
+    shared = Noise.of(error, one["model"], one["D"])
     columns = (table[name] for name in ("N", "D", "k", "pass_at_k"))
     linked = t2.fit_beta_consistent(*columns, loss=table["mean_nll"], chinchilla=law).law
     a, b = linked.shape_at_loss(table["mean_nll"])
     told = np.log(np.log(table["pass_at_k"]) / np.log(t2.beta_pass_at_k(a, b, table["k"])))
-    return t2.Noise(shared.model, shared.checkpoint, float(np.std(told[table["k"] > 1])))
+    return Noise(shared.model, shared.checkpoint, float(np.std(told[table["k"] > 1])))
 
 
 def beta_fit(function: Callable[..., t2.Fit], table: pd.DataFrame, start: Any = None) -> t2.Fit:
@@ -114,42 +116,42 @@ def beta_fit(function: Callable[..., t2.Fit], table: pd.DataFrame, start: Any = 
     return function(*columns, loss=table["loss"], start=start)
 
 
-def chinchilla_gemstones(task: str) -> t2.Study:
+def chinchilla_gemstones(task: str) -> Study:
     """22 models, 35 checkpoints each."""
     table = gemstones(task).query("k == 1").assign(loss=lambda t: t["mean_nll"])
     fit = t2.ChinchillaRefit(N="N", D="D")
     law = fit(table).law
     noise = noise_of(gemstones(task))
-    noise = t2.Noise(noise.model, noise.checkpoint)
-    return t2.Study(law, table[["N", "D", "model"]], noise, fit, CHINCHILLA)
+    noise = Noise(noise.model, noise.checkpoint)
+    return Study(law, table[["N", "D", "model"]], noise, fit, CHINCHILLA)
 
 
-def chinchilla_runs(objective: Any) -> t2.Study:
+def chinchilla_runs(objective: Any) -> Study:
     """108 independent runs, as T2's own."""
     law = t2.Chinchilla(E=1.8, A=480.0, B=2000.0, alpha=0.35, beta=0.37)
     fit = t2.ChinchillaRefit(objective=objective, N="N", D="D")
-    return t2.Study(law, t2.t2_grid(), t2.Noise(model=RUNS_NOISE), fit, CHINCHILLA)
+    return Study(law, t2_grid(), Noise(model=RUNS_NOISE), fit, CHINCHILLA)
 
 
-def additive_gemstones(task: str) -> t2.Study:
+def additive_gemstones(task: str) -> Study:
     """22 models, 35 checkpoints each, three k."""
     table = gemstones(task)
     fit = t2.AdditiveRefit(N="N", D="D")
     law = fit(table).law
-    return t2.Study(law, table[["N", "D", "k", "model"]], noise_of(table), fit, ADDITIVE)
+    return Study(law, table[["N", "D", "k", "model"]], noise_of(table), fit, ADDITIVE)
 
 
-def beta_gemstones(function: Callable[..., t2.Fit], task: str) -> t2.Study:
+def beta_gemstones(function: Callable[..., t2.Fit], task: str) -> Study:
     """22 models, 6 checkpoints each, three k: what differs is the models."""
     table = gemstones(task, every=6).assign(loss=lambda t: t["mean_nll"])
     law = beta_fit(function, table).law
     fit = partial(beta_fit, function, start=law)
-    return t2.Study(law, table[["N", "D", "k", "model"]], noise_of(table), fit, BETA)
+    return Study(law, table[["N", "D", "k", "model"]], noise_of(table), fit, BETA)
 
 
 SQUARES = ["curvature", "profile", "percentile, rows"]
 SHARED = ["curvature, models", "profile, models", "percentile, models", "BCa, models"]
-STUDIES: dict[str, tuple[str, Callable[[], t2.Study], list[str], float]] = {
+STUDIES: dict[str, tuple[str, Callable[[], Study], list[str], float]] = {
     # Name: what it is, the study, the methods, and seeds as a share of what is asked for.
     "runs, squares": (
         "Runs, Chinchilla, squares",
@@ -211,7 +213,7 @@ def main() -> None:
         study, start = make(), time.time()
         seeds = max(2, round(options.seeds * share))
         settings = {"n_bootstrap": options.bootstrap, "steps": options.steps}
-        table = t2.coverage(study, methods, seeds=seeds, n_jobs=options.jobs, **settings)
+        table = coverage(study, methods, seeds=seeds, n_jobs=options.jobs, **settings)
         print(f"\n{title}: {study.noise}, {time.time() - start:.0f} s", file=sys.stderr)
         print(table.round(3).to_string(index=False), flush=True)
         record(table.assign(study=title, **vars(study.noise), **settings))

@@ -510,7 +510,8 @@ def specification_curve(
     Parameters
     ----------
     found : DataFrame
-        From ``t2lib.specifications``; rows without the number are left out.
+        From :func:`~t2lib.studies.specification_curve.specifications`; rows without the number
+        are left out.
     column : str
         Positive number to draw, on a logarithmic axis.
     choices : sequence of str

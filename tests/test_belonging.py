@@ -8,6 +8,7 @@ from at_hand import ROOT
 
 import t2lib as t2
 from t2lib._belonging import first_contradiction, first_not_mean_nll, losses_not_of
+from t2lib.data.schemas import validate
 from t2lib.fitting.table import fit
 
 TASKS = sorted(t2.load_curves("gemstones")["task"].unique())
@@ -91,7 +92,7 @@ def test_tables_refuse_with_row_and_reason(tmp_path):
     rows = task("arce").head(18)
     halved = rows.assign(mean_nll=rows["mean_nll"] / 2)
     with pytest.raises(t2.DataError, match=r"mine: row .*, column mean_nll: .* is below -log of"):
-        t2.validate(halved, "curves", "mine")
+        validate(halved, "curves", "mine")
     falls = rows.copy()
     falls["pass_at_k"] = falls["pass_at_k"].to_numpy()[::-1]
     path = tmp_path / "curves.csv"

@@ -25,6 +25,7 @@ from conftest import ROOT
 
 import t2lib as t2
 from t2lib import _parallel as parallel
+from t2lib._parallel import ClusterError
 from t2lib.command.app import main
 from t2lib.data import curves
 from t2lib.data.layouts import Likelihoods, Samples
@@ -223,14 +224,14 @@ def test_a_call_that_kills_every_worker_is_one_line_and_no_wait(cluster, client,
     monkeypatch.setattr(parallel, "WORKERLESS_SECONDS", 200)  # new workers may start slowly
     with (
         joblib.parallel_config("dask"),
-        pytest.raises(t2.ClusterError, match=r"^a task was given up: .*workers died") as error,
+        pytest.raises(ClusterError, match=r"^a task was given up: .*workers died") as error,
     ):
         list(parallel.run(partial(die, i) for i in range(2)))
     assert "\n" not in str(error.value)
 
 
 def test_a_process_that_dies_here_is_one_line_too():
-    with pytest.raises(t2.ClusterError, match=r"^a worker process died: ") as error:
+    with pytest.raises(ClusterError, match=r"^a worker process died: ") as error:
         list(parallel.run((partial(die, i) for i in range(3)), n_jobs=2))
     assert "\n" not in str(error.value)
 
@@ -366,7 +367,7 @@ def test_another_service_at_the_address_is_one_line(kind, monkeypatch):
         address = f"tcp://127.0.0.1:{server.getsockname()[1]}"
         monkeypatch.setenv("T2LIB_SCHEDULER", address)
         with (
-            pytest.raises(t2.ClusterError, match=f"={address}: no Dask sch") as error,
+            pytest.raises(ClusterError, match=f"={address}: no Dask sch") as error,
             parallel.scheduler(),
         ):
             pass
@@ -385,7 +386,7 @@ def test_an_address_of_another_kind_is_one_line(address, tmp_path):
 def test_a_worker_is_no_scheduler(client, monkeypatch):
     worker = next(iter(client.scheduler_info()["workers"]))
     monkeypatch.setenv("T2LIB_SCHEDULER", worker)
-    with pytest.raises(t2.ClusterError, match=r"\(a Dask Worker\)"), parallel.scheduler():
+    with pytest.raises(ClusterError, match=r"\(a Dask Worker\)"), parallel.scheduler():
         pass
 
 

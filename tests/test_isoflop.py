@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 import t2lib as t2
+from t2lib.isoflop import envelope, power_law
 
 LAW = t2.Chinchilla(E=1.8, A=480.0, B=2100.0, alpha=0.35, beta=0.37)
 
@@ -25,18 +26,18 @@ def test_both_approaches_find_the_laws_optimum():
     budgets = np.geomspace(1e18, 1e21, 7)
     points = runs_of_equal_compute(budgets)
     best, _ = LAW.optimum(budgets)
-    for table in (t2.envelope(points), t2.isoflop_parabolas(points)):
+    for table in (envelope(points), t2.isoflop_parabolas(points)):
         assert table["inside"].all()
         np.testing.assert_allclose(table["N"], best, rtol=0.07)
         np.testing.assert_allclose(6 * table["N"] * table["D"], budgets, rtol=1e-12)
-        _, exponent = t2.power_law(table["train_flops"], table["N"])
+        _, exponent = power_law(table["train_flops"], table["N"])
         assert exponent == pytest.approx(LAW.compute_exponent, abs=0.01)
 
 
 def test_an_optimum_at_the_edge_is_said():
     points = runs_of_equal_compute([1e20])
     small = points[points["n_params"] <= points["n_params"].median() * 0.8]
-    assert not t2.envelope(small)["inside"].any()
+    assert not envelope(small)["inside"].any()
     assert not t2.isoflop_parabolas(small)["inside"].any()
 
 
@@ -66,8 +67,8 @@ def test_bad_input_is_named():
     with pytest.raises(ValueError, match="has 2 runs"):
         t2.isoflop_parabolas(runs_of_equal_compute([1e20], n_sizes=2))
     with pytest.raises(ValueError, match=r"y\[1\] is 0"):
-        t2.power_law([1, 2], [1, 0])
+        power_law([1, 2], [1, 0])
     with pytest.raises(ValueError, match="fewer than two values"):
-        t2.power_law([2, 2], [1, 3])
+        power_law([2, 2], [1, 3])
     with pytest.raises(ValueError, match="train_flops is -1"):
         t2.at_equal_compute(pd.DataFrame(), -1)

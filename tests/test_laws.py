@@ -9,6 +9,7 @@ from scipy import integrate, optimize
 from scipy import stats as distributions
 
 import t2lib as t2
+from t2lib.fitting.table import parameter_names
 
 HOFFMANN = t2.Chinchilla(E=1.69, A=406.4, B=410.7, alpha=0.34, beta=0.28)
 TASK = t2.Chinchilla(E=0.3, A=60.0, B=4000.0, alpha=0.17, beta=0.4)
@@ -294,7 +295,7 @@ THETAS = {f"theta{i}": value for i, value in enumerate(REGRESSION.theta)}
 def test_a_law_of_named_parameters(law, params):
     """By a law, its class or the class's name, in any order; no name missing or unknown."""
     kind = type(law)
-    assert t2.parameter_names(law) == tuple(params)
+    assert parameter_names(law) == tuple(params)
     for like in (law, kind, kind.__name__):
         assert t2.law_of(like, dict(reversed(params.items()))) == law
     with pytest.raises(ValueError, match=rf"^{kind.__name__}: parameter 'alpha' is missing$"):

@@ -3,7 +3,9 @@
 import pytest
 
 import t2lib as t2
-from t2lib.fitting.table import law_row
+from t2lib.data.schemas import validate
+from t2lib.fitting.table import law_row, parameter_names
+from t2lib.studies.specification_curve import specifications
 from t2lib.studies.suite_fits import fit_law
 from t2lib.studies.suite_tables import label
 
@@ -15,15 +17,15 @@ CALLS = {
     "law_of": lambda: t2.law_of("Nope", {}),
     "law_row": lambda: law_row("Nope"),
     "label": lambda: label("Nope"),
-    "parameter_names": lambda: t2.parameter_names("Nope"),
-    "specifications": lambda: t2.specifications(CURVES, law=["Nope"]),
+    "parameter_names": lambda: parameter_names("Nope"),
+    "specifications": lambda: specifications(CURVES, law=["Nope"]),
     "load_curves": lambda: t2.load_curves("Nope"),
     "load_histograms": lambda: t2.load_histograms("Nope"),
     "load_questions, suite": lambda: t2.load_questions("Nope", "arce"),
     "load_questions, task": lambda: t2.load_questions("gemstones", "Nope"),
     "load_points": lambda: t2.load_points("Nope"),
     "load_published": lambda: t2.load_published("Nope"),
-    "validate": lambda: t2.validate(CURVES, "Nope"),
+    "validate": lambda: validate(CURVES, "Nope"),
 }
 
 

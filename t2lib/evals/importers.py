@@ -105,7 +105,7 @@ def read_results(
         folder, other files and hidden ones are passed over, with a note where they may be logs,
         and so are symbolic links within it; links that lead out of it are refused.
     runs : path or mapping, optional
-        Run names with N and D (see :func:`~t2lib.read_runs`); by default ``runs.yml``,
+        Run names with N and D (see :func:`~t2lib.evals.runs.read_runs`); by default ``runs.yml``,
         ``runs.yaml`` or ``runs.csv`` in a folder given. A log's run is named by its folder: the
         name is one part, or several in a row, of the path of the log's folder, as in
         ``step1000`` or ``step1000/my__model``.

@@ -118,7 +118,7 @@ def three_approaches(
     Returns
     -------
     dict
-        ``n_runs``; ``envelope`` and ``parabolas``, as :func:`~t2lib.envelope` and
+        ``n_runs``; ``envelope`` and ``parabolas``, as :func:`~t2lib.isoflop.envelope` and
         :func:`~t2lib.isoflop_parabolas` give them; ``dots``: for each point the budget, its size
         over the parabola's best, and its loss above the parabola's least (nats); ``fits``: for
         each objective ``params``, ``draws``, ``rms`` (nats).

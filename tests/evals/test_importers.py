@@ -22,7 +22,9 @@ from harness_logs import (
 
 import t2lib as t2
 from t2lib.data.layouts import gemstones_nll
+from t2lib.data.schemas import validate
 from t2lib.evals.harness import read_samples, results_file
+from t2lib.evals.runs import read_runs
 
 # --- harness logs ---------------------------------------------------------------------------------
 
@@ -40,7 +42,7 @@ def test_multiple_choice_gives_the_right_answers_likelihood(tmp_path):
     np.testing.assert_allclose(curves["pass_at_k"], t2.pass_at_k_from_nll(nll, curves["k"]))
     np.testing.assert_allclose(curves["neg_log_pass"], t2.neg_log_pass_from_nll(nll, curves["k"]))
     np.testing.assert_allclose(curves["mean_nll"], nll.mean())
-    t2.validate(curves, "curves")
+    validate(curves, "curves")
 
 
 def test_older_logs_hold_numbers_and_no_filter(tmp_path):
@@ -313,7 +315,7 @@ def test_a_runs_file_in_the_folder_is_found(tmp_path, name):
     }.items(),
 )
 def test_numbers_of_runs(text, value):
-    runs = t2.read_runs({"a": {"n_params": text, "n_tokens": 1e9}})
+    runs = read_runs({"a": {"n_params": text, "n_tokens": 1e9}})
     assert runs["a"].n_params == value and runs["a"].model == "a"
 
 

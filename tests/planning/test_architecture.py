@@ -5,21 +5,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import t2lib as t2
-from t2lib.planning.architecture import COUNTS
+from t2lib.planning.architecture import COUNTS, Architecture, ArchitectureFamily
 
 LLAMA = {"layers": 32, "width": 4096, "heads": 32, "ffn_width": 11008, "vocabulary": 32_000}
 
 
 def test_llama_2_7b_has_its_published_parameters():
     # Model card: 6,738,415,616.
-    assert t2.Architecture(**LLAMA, kv_heads=32).parameters() == 6_738_415_616
+    assert Architecture(**LLAMA, kv_heads=32).parameters() == 6_738_415_616
 
 
 def test_mistral_7b_has_its_published_parameters():
     # Grouped queries: 8 heads of keys and values for 32 of queries. Model card: 7,241,732,096.
     sizes = LLAMA | {"ffn_width": 14336}
-    assert t2.Architecture(**sizes, kv_heads=8).parameters() == 7_241_732_096
+    assert Architecture(**sizes, kv_heads=8).parameters() == 7_241_732_096
 
 
 @pytest.mark.parametrize(
@@ -28,7 +27,7 @@ def test_mistral_7b_has_its_published_parameters():
 )
 def test_pythia_has_its_published_parameters(layers, width, vocabulary, total, without_embeddings):
     # Biderman et al. 2023, table of model sizes: Pythia-70M and Pythia-6.9B; biases, no gate.
-    model = t2.Architecture(
+    model = Architecture(
         layers=layers,
         width=width,
         heads=8,
@@ -45,15 +44,15 @@ def test_pythia_has_its_published_parameters(layers, width, vocabulary, total, w
 def test_mixtral_has_its_published_parameters():
     # 8 experts, 2 active. Jiang et al. 2024: 47 B parameters, of which a token uses 13 B.
     sizes = LLAMA | {"ffn_width": 14336}
-    mixtral = t2.Architecture(**sizes, kv_heads=8, experts=8, active_experts=2)
+    mixtral = Architecture(**sizes, kv_heads=8, experts=8, active_experts=2)
     assert mixtral.parameters() == 46_702_792_704
     assert mixtral.parameters("active") == pytest.approx(12.9e9, rel=0.002)
     assert mixtral.parameters("active_non_embedding") < mixtral.parameters("active")
 
 
 def test_a_tied_head_is_counted_once():
-    apart = t2.Architecture(**LLAMA, kv_heads=32)
-    tied = t2.Architecture(**LLAMA, kv_heads=32, tied=True)
+    apart = Architecture(**LLAMA, kv_heads=32)
+    tied = Architecture(**LLAMA, kv_heads=32, tied=True)
     assert apart.parameters() - tied.parameters() == 4096 * 32_000
     assert apart.parameters("non_embedding") == tied.parameters("non_embedding")
     # The head is multiplied with whether it is shared or not.
@@ -62,7 +61,7 @@ def test_a_tied_head_is_counted_once():
 
 def test_head_width_may_differ_from_width_over_heads():
     # Gemma-7B: 16 heads of 256 on a width of 3072. Model card: 8,537,680,896, head tied.
-    gemma = t2.Architecture(
+    gemma = Architecture(
         layers=28,
         width=3072,
         heads=16,
@@ -84,7 +83,7 @@ def test_head_width_may_differ_from_width_over_heads():
     gated=st.booleans(),
 )
 def test_a_family_meets_the_size_asked_for(count, log_n, group, experts, tied, gated):
-    family = t2.ArchitectureFamily(
+    family = ArchitectureFamily(
         group=group, experts=experts, active_experts=1, tied=tied, gated=gated, count=count
     )
     N = np.array([10**log_n, 2 * 10**log_n])
@@ -93,7 +92,7 @@ def test_a_family_meets_the_size_asked_for(count, log_n, group, experts, tied, g
 
 def test_a_whole_architecture_can_be_built_and_is_near_the_size():
     N = np.geomspace(3e8, 1e12, 40)
-    model = t2.ArchitectureFamily(group=8)(N, whole=True)
+    model = ArchitectureFamily(group=8)(N, whole=True)
     for size in (model.layers, model.width, model.heads, model.kv_heads, model.ffn_width):
         assert np.all(size == np.round(size)) and np.all(size >= 1)
     np.testing.assert_array_equal(model.heads / model.kv_heads, 8)
@@ -103,7 +102,7 @@ def test_a_whole_architecture_can_be_built_and_is_near_the_size():
 
 
 def test_a_tiny_whole_architecture_still_has_a_layer_and_a_head():
-    model = t2.ArchitectureFamily(vocabulary=256)(1e4, whole=True)
+    model = ArchitectureFamily(vocabulary=256)(1e4, whole=True)
     assert (model.layers, model.heads) == (1, 1)
 
 
@@ -121,7 +120,7 @@ def test_a_tiny_whole_architecture_still_has_a_layer_and_a_head():
 )
 def test_sizes_that_make_no_model_are_refused(sizes, message):
     with pytest.raises(ValueError, match=message):
-        t2.Architecture(**(LLAMA | {"kv_heads": 32} | sizes))
+        Architecture(**(LLAMA | {"kv_heads": 32} | sizes))
 
 
 @pytest.mark.parametrize(
@@ -135,11 +134,11 @@ def test_sizes_that_make_no_model_are_refused(sizes, message):
 )
 def test_rules_that_make_no_family_are_refused(rule, message):
     with pytest.raises(ValueError, match=message):
-        t2.ArchitectureFamily(**rule)
+        ArchitectureFamily(**rule)
 
 
 def test_other_counts_and_sizes_are_refused():
     with pytest.raises(ValueError, match="count is 'some'"):
-        t2.ArchitectureFamily()(1e9).parameters("some")
+        ArchitectureFamily()(1e9).parameters("some")
     with pytest.raises(ValueError, match=r"N\[1\] is -1: must be positive"):
-        t2.ArchitectureFamily()([1e9, -1])
+        ArchitectureFamily()([1e9, -1])

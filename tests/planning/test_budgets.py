@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from scipy import optimize
 
 import t2lib as t2
+from t2lib.planning.architecture import ArchitectureFamily
 from t2lib.planning.budgets import largest_size
 from t2lib.planning.forward import allocate, frontier, isoflop_profile
 
@@ -24,7 +25,7 @@ SIGN = {"pass_at_k": -1, "neg_log_pass": 1, "loss": 1}
 PAPER = t2.CostModel()
 CACHE = t2.CostModel(prompt_tokens=1000, answer_tokens=500)
 NO_CACHE = t2.CostModel(prompt_tokens=1000, answer_tokens=500, shared_cache=False)
-ATTENTION = t2.CostModel(1000, 500, architecture=t2.ArchitectureFamily())
+ATTENTION = t2.CostModel(1000, 500, architecture=ArchitectureFamily())
 
 additives = st.builds(
     t2.AdditiveLaw,
@@ -357,7 +358,7 @@ def test_a_cost_that_is_not_linear_in_n_is_inverted():
 
 
 def test_one_architecture_costs_its_own_model():
-    model = t2.ArchitectureFamily()(1e9)
+    model = ArchitectureFamily()(1e9)
     N = float(model.parameters("all"))
     one = t2.CostModel(1000, 500, architecture=model)
     for budget in (

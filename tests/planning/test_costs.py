@@ -6,14 +6,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import t2lib as t2
+from t2lib.planning.architecture import Architecture, ArchitectureFamily
 
-LLAMA = t2.Architecture(
+LLAMA = Architecture(
     layers=32, width=4096, heads=32, kv_heads=32, ffn_width=11008, vocabulary=32_000
 )
 CARD = t2.Hardware(
     peak_flops=312e12, price_per_hour=1.5, memory_bytes=80e9, bandwidth=2.039e12, watts=400.0
 )
-FAMILY = t2.ArchitectureFamily(group=4)
+FAMILY = ArchitectureFamily(group=4)
 MODELS = [
     t2.CostModel(),
     t2.CostModel(prompt_tokens=700, answer_tokens=300),
@@ -80,17 +81,17 @@ def test_attention_and_head_agree_with_a_loop_over_tokens(shared, causal, P):
 
 
 def test_training_tends_to_six_n_d_in_a_large_model_and_short_sequences():
-    cost = t2.CostModel(architecture=t2.ArchitectureFamily(), sequence_length=512)
+    cost = t2.CostModel(architecture=ArchitectureFamily(), sequence_length=512)
     ratio = cost.train_flops([1e9, 1e11, 1e13], 1e12) / (6 * np.array([1e9, 1e11, 1e13]) * 1e12)
     assert abs(ratio[2] - 1) < 1e-3
     assert np.all(np.diff(np.abs(ratio - 1)) < 0)
 
 
 def test_a_share_of_idle_experts_costs_nothing():
-    dense = t2.ArchitectureFamily()(1e9)
+    dense = ArchitectureFamily()(1e9)
     sizes = {name: getattr(dense, name) for name in ("layers", "width", "heads", "kv_heads")}
     sizes |= {"ffn_width": dense.ffn_width, "vocabulary": dense.vocabulary}
-    mixture = t2.Architecture(**sizes, experts=64, active_experts=1)
+    mixture = Architecture(**sizes, experts=64, active_experts=1)
     costs = [t2.CostModel(10, 10, architecture=model) for model in (dense, mixture)]
     flops = [float(c.query_flops(c.architecture.parameters(), 1)) for c in costs]
     router = 2 * 64 * dense.width * dense.layers * 20
@@ -137,7 +138,7 @@ def test_cache_of_llama_2_7b_is_half_a_megabyte_a_token():
 
 def test_grouped_queries_divide_the_cache():
     plain, grouped = (
-        t2.CostModel(100, 50, architecture=t2.ArchitectureFamily(group=group)) for group in (1, 8)
+        t2.CostModel(100, 50, architecture=ArchitectureFamily(group=group)) for group in (1, 8)
     )
     ratio = plain.cache_bytes(7e9, 4) / grouped.cache_bytes(7e9, 4)
     # Not exactly 8: at equal N the grouped model is a little wider.

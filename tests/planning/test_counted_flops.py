@@ -18,11 +18,12 @@ import numpy as np
 import pytest
 
 import t2lib as t2
+from t2lib.planning.architecture import Architecture, ArchitectureFamily
 
 Shape = jax.ShapeDtypeStruct
 
 
-def parameters(sizes: t2.Architecture) -> dict[str, Any]:
+def parameters(sizes: Architecture) -> dict[str, Any]:
     """Return the shapes of every parameter of a decoder-only transformer with these sizes."""
     size = whole(sizes)
     keys = size.kv_heads * size.head_width
@@ -62,7 +63,7 @@ def parameters(sizes: t2.Architecture) -> dict[str, Any]:
     }
 
 
-def whole(sizes: t2.Architecture) -> SimpleNamespace:
+def whole(sizes: Architecture) -> SimpleNamespace:
     """Return the sizes as whole numbers."""
     names = ["layers", "width", "heads", "kv_heads", "ffn_width", "vocabulary", "head_width"]
     names += ["experts", "active_experts"]
@@ -122,7 +123,7 @@ def logits(parts: Any, x: jax.Array) -> jax.Array:
     return norm(parts["norm"], x) @ head
 
 
-def training_step(sizes: t2.Architecture) -> Any:
+def training_step(sizes: Architecture) -> Any:
     """Return a function of parameters and tokens: the loss and its gradient by each parameter."""
 
     def loss(parts: Any, tokens: jax.Array) -> jax.Array:
@@ -172,9 +173,9 @@ MORE = {
 
 
 @pytest.fixture(params=SIZES)
-def sizes(request) -> t2.Architecture:
+def sizes(request) -> Architecture:
     """Return the sizes of one small transformer."""
-    return t2.Architecture(vocabulary=1000, **SIZES[request.param], **MORE[request.param])
+    return Architecture(vocabulary=1000, **SIZES[request.param], **MORE[request.param])
 
 
 def test_products_are_counted() -> None:
@@ -229,7 +230,7 @@ def test_the_cache_holds_what_the_formula_says(sizes) -> None:
 
 def test_six_n_d_is_near_what_is_counted() -> None:
     """From 100 M to 7 B parameters the paper's 6 N D is within 15 % of the count."""
-    family = t2.ArchitectureFamily(head_width=64)
+    family = ArchitectureFamily(head_width=64)
     ratios = []
     for N in (1e8, 1e9, 7e9):
         sizes, S = family(N, whole=True), 2048
@@ -252,7 +253,7 @@ def test_what_is_not_counted_falls_with_width() -> None:
     """A product costs width times what an element-wise operation on its result does."""
     excess = {}
     for width in (64, 256):
-        sizes = t2.Architecture(1, width, width // 32, width // 32, 3 * width, vocabulary=1000)
+        sizes = Architecture(1, width, width // 32, width // 32, 3 * width, vocabulary=1000)
         call = training_step(sizes), parameters(sizes), Shape((4, 37), "int32")
         excess[width] = count_all(*call) / count(*call) - 1
     assert excess[64] / excess[256] == pytest.approx(4, rel=0.2)

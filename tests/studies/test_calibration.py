@@ -5,6 +5,8 @@ import pandas as pd
 import pytest
 
 import t2lib as t2
+from t2lib.studies.calibration import Study, coverage, intervals
+from t2lib.studies.simulation import Noise, simulate
 
 LAW = t2.Chinchilla(E=1.8, A=480.0, B=2000.0, alpha=0.35, beta=0.37)
 
@@ -16,18 +18,18 @@ def exponent(law):
     return law.compute_exponent
 
 
-INDEPENDENT = t2.Noise(checkpoint=0.004)
+INDEPENDENT = Noise(checkpoint=0.004)
 
 
 def study(models=8, noise=INDEPENDENT):
     N, D = np.meshgrid(np.geomspace(5e7, 5e9, models), np.geomspace(3e9, 3e11, 6), indexing="ij")
     table = pd.DataFrame({"N": N.ravel(), "D": D.ravel(), "model": np.repeat(range(models), 6)})
-    return t2.Study(LAW, table, noise, fit, {"a": exponent, "beta": lambda law: law.beta})
+    return Study(LAW, table, noise, fit, {"a": exponent, "beta": lambda law: law.beta})
 
 
 def test_independent_rows_are_covered():
     """40 runs: 38 are expected inside; 33 is more than three deviations away."""
-    found = t2.coverage(study(), ["curvature", "profile"], seeds=40)
+    found = coverage(study(), ["curvature", "profile"], seeds=40)
     assert (found["inside"] >= 33 / 40).all()
     assert (found["failed"] == 0).all()
     assert found["truth"].tolist() == pytest.approx([exponent(LAW), LAW.beta] * 2)
@@ -37,8 +39,8 @@ def test_independent_rows_are_covered():
 
 def test_shared_errors_fool_whoever_takes_rows_for_independent():
     """Models with an error of their own: rows promise too much for a, models know."""
-    shared = study(models=12, noise=t2.Noise(model=0.01, checkpoint=0.002))
-    found = t2.coverage(shared, ["profile", "profile, models"], seeds=24)
+    shared = study(models=12, noise=Noise(model=0.01, checkpoint=0.002))
+    found = coverage(shared, ["profile", "profile, models"], seeds=24)
     inside = found.set_index(["method", "quantity"])["inside"]
     assert inside["profile", "a"] < 0.8
     assert inside["profile, models", "a"] >= 0.8
@@ -47,32 +49,32 @@ def test_shared_errors_fool_whoever_takes_rows_for_independent():
 @pytest.mark.parametrize("method", ["percentile, rows", "percentile, models", "BCa, models"])
 def test_bootstraps_give_intervals(method):
     one = study()
-    table = t2.simulate(LAW, one.table, np.random.default_rng(3), one.noise)
-    found = t2.intervals(one, table, method, seed=0, n_bootstrap=30)
+    table = simulate(LAW, one.table, np.random.default_rng(3), one.noise)
+    found = intervals(one, table, method, seed=0, n_bootstrap=30)
     assert list(found) == ["a", "beta"]
     assert all(low < high for low, high in found.values())
-    assert found == t2.intervals(one, table, method, seed=0, n_bootstrap=30)
+    assert found == intervals(one, table, method, seed=0, n_bootstrap=30)
 
 
 def test_posterior_gives_intervals():
     one = study()
-    table = t2.simulate(LAW, one.table, np.random.default_rng(3), one.noise)
-    found = t2.intervals(one, table, "posterior", seed=0, steps=700)
-    alike = t2.intervals(one, table, "profile", seed=0)
+    table = simulate(LAW, one.table, np.random.default_rng(3), one.noise)
+    found = intervals(one, table, "posterior", seed=0, steps=700)
+    alike = intervals(one, table, "profile", seed=0)
     for name, (low, high) in found.items():
         assert low < high
         assert high - low == pytest.approx(alike[name][1] - alike[name][0], rel=0.5)
 
 
 def test_the_result_does_not_depend_on_processes():
-    one, two = (t2.coverage(study(), ["profile"], seeds=2, n_jobs=n) for n in (1, 2))
+    one, two = (coverage(study(), ["profile"], seeds=2, n_jobs=n) for n in (1, 2))
     pd.testing.assert_frame_equal(one, two)
 
 
 def test_a_method_that_cannot_answer_is_counted():
     """Four models cannot tell five parameters and a shared error."""
-    few = study(models=4, noise=t2.Noise(model=0.004))
-    found = t2.coverage(few, ["profile, models", "profile"], seeds=2).set_index("method")
+    few = study(models=4, noise=Noise(model=0.004))
+    found = coverage(few, ["profile, models", "profile"], seeds=2).set_index("method")
     assert (found.loc["profile, models", "failed"] == 2).all()
     assert found.loc["profile, models", "inside"].isna().all()
     assert (found.loc["profile", "failed"] == 0).all()
@@ -80,8 +82,8 @@ def test_a_method_that_cannot_answer_is_counted():
 
 def test_bad_input():
     with pytest.raises(ValueError, match="'guess' is unknown"):
-        t2.coverage(study(), ["guess"], seeds=2)
+        coverage(study(), ["guess"], seeds=2)
     with pytest.raises(ValueError, match="seeds is 0"):
-        t2.coverage(study(), ["profile"], seeds=0)
+        coverage(study(), ["profile"], seeds=0)
     with pytest.raises(ValueError, match="must be one of curvature"):
-        t2.intervals(study(), pd.DataFrame(), "guess", seed=0)
+        intervals(study(), pd.DataFrame(), "guess", seed=0)

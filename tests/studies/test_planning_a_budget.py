@@ -8,6 +8,7 @@ import pytest
 
 import t2lib as t2
 from t2lib.laws import fitted_on
+from t2lib.planning.architecture import ArchitectureFamily
 from t2lib.planning.support import Support
 from t2lib.studies import planning_a_budget as study
 
@@ -126,7 +127,7 @@ def test_the_table_of_plans_is_text_with_intervals(gsm8k):
 
 
 def test_simple_costs_are_what_a_counted_transformer_spends_when_large():
-    cost = t2.CostModel(150, 250, architecture=t2.ArchitectureFamily(vocabulary=50_304))
+    cost = t2.CostModel(150, 250, architecture=ArchitectureFamily(vocabulary=50_304))
     small, large = study.counted_over_simple(cost, [2e7, 1e12])
     assert small < 0.7 and large == pytest.approx(1, abs=0.05)
     assert study.counted_over_simple(cost, 1e12, 8) == pytest.approx(1, abs=0.05)

@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 import t2lib as t2
+from t2lib.studies.simulation import Noise, simulate, t2_grid
 
 CHINCHILLA = t2.Chinchilla(E=0.8, A=300.0, B=2000.0, alpha=0.32, beta=0.36)
 ADDITIVE = t2.AdditiveLaw(E=0.5, A=400.0, B=2000.0, alpha=0.35, beta=0.37, G=1.5, gamma=0.35)
@@ -26,7 +27,7 @@ def rng():
 
 
 def test_without_noise_a_suite_is_its_law():
-    table, quiet = suite(), t2.Noise()
+    table, quiet = suite(), Noise()
     sizes = [table[name] for name in ("N", "D", "k")]
     for law, column, clean in (
         (CHINCHILLA, "loss", CHINCHILLA.loss(*sizes[:2])),
@@ -34,42 +35,42 @@ def test_without_noise_a_suite_is_its_law():
         (CONSISTENT, "pass_at_k", CONSISTENT.pass_at_k(*sizes)),
         (INTERACTION, "pass_at_k", INTERACTION.pass_at_k(*sizes)),
     ):
-        np.testing.assert_allclose(t2.simulate(law, table, rng(), quiet)[column], clean, rtol=1e-10)
+        np.testing.assert_allclose(simulate(law, table, rng(), quiet)[column], clean, rtol=1e-10)
 
 
 def test_noise_is_found_again():
     """Each of the three levels, from the residuals of one large suite."""
-    truth = t2.Noise(model=0.03, checkpoint=0.02, row=0.01)
-    table = t2.simulate(ADDITIVE, suite(models=400), rng(), truth)
+    truth = Noise(model=0.03, checkpoint=0.02, row=0.01)
+    table = simulate(ADDITIVE, suite(models=400), rng(), truth)
     clean = ADDITIVE.neg_log_pass(table["N"], table["D"], table["k"])
     residuals = np.log(table["neg_log_pass"] / clean)
-    found = t2.Noise.of(residuals, table["model"], table["D"])
+    found = Noise.of(residuals, table["model"], table["D"])
     assert found.model == pytest.approx(truth.model, rel=0.08)
     assert found.checkpoint == pytest.approx(truth.checkpoint, rel=0.05)
     assert found.row == pytest.approx(truth.row, rel=0.05)
 
 
 def test_checkpoints_are_the_rows_where_none_are_named():
-    table = t2.simulate(CHINCHILLA, suite(400, k=(1.0,)), rng(), t2.Noise(0.02, 0.01))
+    table = simulate(CHINCHILLA, suite(400, k=(1.0,)), rng(), Noise(0.02, 0.01))
     residuals = np.log(table["loss"] / CHINCHILLA.loss(table["N"], table["D"]))
-    found = t2.Noise.of(residuals, table["model"])
+    found = Noise.of(residuals, table["model"])
     assert found.model == pytest.approx(0.02, rel=0.08)
     assert found.checkpoint == pytest.approx(0.01, rel=0.05)
     assert found.row == 0
 
 
 def test_all_k_of_a_beta_s_checkpoint_share_its_loss():
-    table = t2.simulate(CONSISTENT, suite(), rng(), t2.Noise(model=0.03, checkpoint=0.02))
+    table = simulate(CONSISTENT, suite(), rng(), Noise(model=0.03, checkpoint=0.02))
     assert table.drop_duplicates(["model", "D", "loss"]).shape[0] == 30 * 12
     assert table["loss"].nunique() == 30 * 12
 
 
 def test_grid_has_t2_s_budgets():
-    grid = t2.t2_grid()
+    grid = t2_grid()
     assert len(grid) == grid["model"].nunique() == 108
     assert np.unique((6 * grid["N"] * grid["D"]).round(-12)).size == 12
 
 
 def test_bad_input():
     with pytest.raises(ValueError, match="what is shared within a model is not told"):
-        t2.Noise.of(np.ones(4), np.arange(4))
+        Noise.of(np.ones(4), np.arange(4))

@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 import t2lib as t2
+from t2lib.studies.specification_curve import influence, specification_spread, specifications
 
 TRUTH = t2.Chinchilla(E=0.8, A=300.0, B=2000.0, alpha=0.32, beta=0.36)
 LAW = t2.BetaConsistentLaw(TRUTH, c0=0.8, c1=0.6)
@@ -37,7 +38,7 @@ def curves():
 
 
 def test_every_combination_once(curves):
-    found = t2.specifications(
+    found = specifications(
         curves,
         law=("Chinchilla", "AdditiveLaw", "BetaConsistentLaw"),
         tasks={"easy": ["easy"], "both": ["easy", "hard"]},
@@ -50,14 +51,14 @@ def test_every_combination_once(curves):
     assert by_law["Chinchilla"] == 2 * 2 * 2  # neither k nor an inference budget
     assert by_law["AdditiveLaw"] == 2 * 2 * 2 * 2  # squared errors only, two budgets
     assert by_law["BetaConsistentLaw"] == 2 * 2 * 2 * 2 * 2
-    choices = [*t2.specifications.__globals__["CHOICES"], "inference_flops"]
+    choices = [*specifications.__globals__["CHOICES"], "inference_flops"]
     assert not found.duplicated(choices).any()
     assert found.attrs["specifications"] == 8 + 8 + 16
     assert found.attrs["failed"] == 0
 
 
 def test_numbers_are_those_of_a_fit_by_hand(curves):
-    found = t2.specifications(
+    found = specifications(
         curves,
         law="AdditiveLaw",
         tasks={"hard": ["hard"]},
@@ -82,7 +83,7 @@ def test_numbers_are_those_of_a_fit_by_hand(curves):
 def test_chinchilla_is_its_own_optimum(curves):
     one = curves[(curves["k"] == 1) & (curves["task"] == "easy")]
     points = one.rename(columns={"mean_nll": "loss"}).drop(columns=["task", "k"])
-    found = t2.specifications(points, weights=("rows", "models"))
+    found = specifications(points, weights=("rows", "models"))
     fit = t2.fit_chinchilla(one["n_params"], one["n_tokens"], one["mean_nll"])
     np.testing.assert_allclose(found["N"], float(fit.law.optimum(1e21)[0]), rtol=1e-6)
     np.testing.assert_allclose(found["size_exponent"], fit.law.compute_exponent, rtol=1e-6)
@@ -94,7 +95,7 @@ def test_outliers_are_left_out(curves):
         return table["model"] != "m1"
 
     rules = {"kept": None, "without m1": without_first}
-    found = t2.specifications(curves, tasks={"easy": ["easy"]}, outliers=rules)
+    found = specifications(curves, tasks={"easy": ["easy"]}, outliers=rules)
     assert found.set_index("outliers")["n_rows"].to_dict() == {"kept": 40, "without m1": 35}
 
 
@@ -103,25 +104,25 @@ def test_a_specification_that_fails_is_counted_and_told(curves):
     first = curves["n_tokens"].min()
     rules = {"kept": None, "one": lambda table: table["n_tokens"] == first}
     with pytest.warns(RuntimeWarning, match="1 of 2 specifications failed; .* n|D is"):
-        found = t2.specifications(curves, tasks={"easy": ["easy"]}, outliers=rules)
+        found = specifications(curves, tasks={"easy": ["easy"]}, outliers=rules)
     assert found.attrs["failed"] == 1
     bad = found.set_index("outliers").loc["one"]
     assert np.isnan(bad["N"]) and "exponent cannot be fitted" in bad["failed"]
     with pytest.raises(RuntimeError, match="all 1 specifications failed"):
-        t2.specifications(curves, tasks={"easy": ["easy"]}, outliers={"one": rules["one"]})
+        specifications(curves, tasks={"easy": ["easy"]}, outliers={"one": rules["one"]})
 
 
 def test_processes_do_not_change_the_numbers(curves):
     same = {"law": "BetaConsistentLaw", "tasks": {"easy": ["easy"]}, "max_ratio": (np.inf, 2000)}
-    one, two = (t2.specifications(curves, n_jobs=n, **same) for n in (1, 2))
+    one, two = (specifications(curves, n_jobs=n, **same) for n in (1, 2))
     pd.testing.assert_frame_equal(one, two)
 
 
 def test_spread_names_the_choice_that_moves_the_number(curves):
-    found = t2.specifications(
+    found = specifications(
         curves, max_ratio=(np.inf, 3000), n_params=("n_params", "fewer"), tasks={"e": ["easy"]}
     )
-    spread = t2.specification_spread(found, "N")
+    spread = specification_spread(found, "N")
     assert list(spread.index) == ["max_ratio", "n_params", "all"]
     assert spread["share"]["n_params"] > 0.5
     assert spread["factor"]["all"] >= spread["factor"]["n_params"] > 1
@@ -138,7 +139,7 @@ def test_influence_is_the_jackknife_s():
     table = pd.DataFrame({"model": list("abcdefgh"), "x": np.arange(8.0)})
     table["y"] = 2 * table["x"] + rng.standard_normal(8)
     table.loc[7, "y"] += 20
-    found = t2.influence(fit_slope, table, by="model")
+    found = influence(fit_slope, table, by="model")
     assert found.index[0] == "h"
     full, without = fit_slope(table), fit_slope(table[:-1])
     left_out = t2.jackknife(fit_slope, table, by="model")
@@ -163,12 +164,12 @@ def test_influence_is_the_jackknife_s():
 )
 def test_bad_input(curves, settings, message):
     with pytest.raises(ValueError, match=message):
-        t2.specifications(curves, **settings)
+        specifications(curves, **settings)
 
 
 def test_bad_columns_of_a_spread(curves):
-    found = t2.specifications(curves, tasks={"easy": ["easy"]})
+    found = specifications(curves, tasks={"easy": ["easy"]})
     with pytest.raises(ValueError, match="'width' is no column"):
-        t2.specification_spread(found, "width")
+        specification_spread(found, "width")
     with pytest.raises(ValueError, match="N has 1 positive numbers"):
-        t2.specification_spread(found, "N")
+        specification_spread(found, "N")

@@ -8,6 +8,7 @@ from planning.first_order import first_order_optimum
 from scipy import optimize, stats
 
 import t2lib as t2
+from t2lib.uncertainty.profiles import region
 
 TRUTH = t2.Chinchilla(E=1.8, A=480.0, B=2000.0, alpha=0.35, beta=0.37)
 SIZES, TOKENS = np.geomspace(5e7, 5e9, 9), np.geomspace(1e9, 3e11, 9)
@@ -132,7 +133,7 @@ def test_shared_errors_widen_what_differs_between_models(table):
 
 def test_region_is_lmfit_s(fit):
     """The border of (alpha, beta) lies where lmfit's map has the F distribution's 95 %."""
-    border = t2.region(fit, ("alpha", "beta"), rays=12)
+    border = region(fit, ("alpha", "beta"), rays=12)
     assert border.iloc[0].equals(border.iloc[-1])
     minimizer, result = fit.lmfit()
     for alpha, beta, _ in border.to_numpy()[:-1:3]:
@@ -143,7 +144,7 @@ def test_region_is_lmfit_s(fit):
 
 def test_region_of_derived_quantities_holds_their_intervals(fit):
     """A joint region is wider than each interval alone."""
-    border = t2.region(fit, (exponent, log_ratio), rays=24)
+    border = region(fit, (exponent, log_ratio), rays=24)
     for name, quantity in (("exponent", exponent), ("log_ratio", log_ratio)):
         alone = t2.profile(fit, quantity)
         assert border[name].min() < alone.low
@@ -170,7 +171,7 @@ def test_additive_law_s_plan_has_an_interval():
     [
         (lambda f: t2.profile(f, "gamma"), "'gamma' is no free parameter: E, A, B, alpha, beta"),
         (lambda f: t2.profile(f, "alpha", level=95), "level is 95: must be between 0 and 1"),
-        (lambda f: t2.region(f, ("alpha", "beta"), rays=3), "rays is 3"),
+        (lambda f: region(f, ("alpha", "beta"), rays=3), "rays is 3"),
     ],
 )
 def test_bad_input(fit, call, message):
