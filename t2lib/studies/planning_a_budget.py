@@ -402,7 +402,7 @@ def _changes(
 
 
 def plan_table(regions: Mapping[str, AllocationRegion]) -> pd.DataFrame:
-    """Write plans with their intervals over resampled laws, a row a plan.
+    """Write plans with their intervals over resampled laws, a column a plan.
 
     Parameters
     ----------
@@ -415,20 +415,20 @@ def plan_table(regions: Mapping[str, AllocationRegion]) -> pd.DataFrame:
         Of text: the plan's numbers with the interval of the resampled laws' own plans; the
         forecast of this plan, with the interval of what the resampled laws say of it.
     """
-    rows = {}
+    columns = {}
     for name, region in regions.items():
         plan = region.point
         ends = region.intervals.to_dict("index")
         low, high = region.forecast
-        rows[name] = {
-            "parameters N": _with_ends(ends["N"]),
-            "tokens per parameter": _with_ends(ends["tokens_per_parameter"]),
-            "samples k": _with_ends(ends["k"]),
+        columns[name] = {
+            "N": _with_ends(ends["N"]),
+            "D / N": _with_ends(ends["tokens_per_parameter"]),
+            "k": _with_ends(ends["k"]),
             "forecast": f"{plan.metric:.2f} ({low:.2f} to {high:.2f})",
             "answering": f"{plan.cost['serving_share']:.0%}",
             "inside": "no" if plan.extrapolation else "yes",
         }
-    return pd.DataFrame.from_dict(rows, orient="index")
+    return pd.DataFrame(columns)
 
 
 def _with_ends(row: Mapping[Any, float]) -> str:

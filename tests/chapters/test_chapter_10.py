@@ -243,6 +243,7 @@ def test_the_live_figure_fits_one_screen(visit: Visit) -> None:
     box = visit.page.locator("#t2-live").bounding_box()
     header = visit.page.locator(".bd-header-article").bounding_box()
     assert box and header and box["height"] + header["height"] <= 900
+    assert box["width"] > 600
 
 
 def test_the_chapter_embeds_its_own_laws(visit, values):
@@ -300,6 +301,8 @@ def test_the_live_figure_fits_a_phone_in_the_dark(browser, address):
     """390 pixels wide: nothing sticks out, and text on the chart can be read."""
     with Visit(browser, address + PAGE, 390, "dark") as visit:
         visit.page.locator("#t2-live[data-ready]").wait_for()
+        outer = visit.page.locator("#t2-live").bounding_box()
+        assert outer and outer["width"] > 300
         boxes = "all => all.map(element => element.getBoundingClientRect())"
         # Curves go on beyond the chart, where they are cut off.
         for box in visit.page.locator("#t2-live :not(g[clip-path] *)").evaluate_all(boxes):

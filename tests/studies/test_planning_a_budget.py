@@ -121,8 +121,8 @@ def test_the_table_of_plans_is_text_with_intervals(gsm8k):
     region = t2.allocation_region(
         gsm8k.law, gsm8k.draws.head(5), total_flops=3e20, queries=1e6, cost=COST
     )
-    row = study.plan_table({"maths": region}).loc["maths"]
-    assert row["parameters N"].startswith("100M (") and row["inside"] == "no"
+    row = study.plan_table({"maths": region})["maths"]
+    assert row["N"].startswith("100M (") and row["inside"] == "no"
     assert row["forecast"].startswith("0.67 (")
 
 
