@@ -57,24 +57,6 @@ def numbers(executed: Path) -> Callable[[str], dict[str, str]]:
 
 
 @pytest.fixture(scope="session")
-def glued(executed: Path) -> Callable[[str], dict[str, str]]:
-    """Return a function from a chapter's number or name to the values it glues, as text."""
-
-    def read(chapter: str) -> dict[str, str]:
-        (path,) = executed.glob(f"{chapter}*.ipynb")
-        outputs = [o for c in json.loads(path.read_text())["cells"] for o in c.get("outputs", [])]
-        values = {}
-        for output in outputs:
-            name = output.get("metadata", {}).get("scrapbook", {}).get("name")
-            for kind, text in output.get("data", {}).items():
-                if name and kind.endswith("text/plain"):
-                    values[name] = "".join(text)
-        return values
-
-    return read
-
-
-@pytest.fixture(scope="session")
 def chromium() -> str:
     """Return the path of an installed Chromium; skip without one, or fail where CI=true."""
     for name in ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"]:
