@@ -1,7 +1,7 @@
 """What every table must look like, checked where it enters the library.
 
-:func:`read_table` reads a CSV, Parquet or JSON Lines file and checks it; :func:`validate` checks a
-table that is already in memory. Either way the first fault becomes one line,
+:func:`read_table` reads a CSV, Parquet or JSON Lines file and checks it;
+:func:`~t2lib.data.schemas.validate` checks a table that is already in memory. Either way the first fault becomes one line,
 ``FILE: row R, column C: what is wrong``.
 """
 
@@ -104,7 +104,7 @@ def read_table(path: str | Path, schema_name: str) -> pd.DataFrame:
     path : path
         The suffix says what it is: ``.csv``, ``.parquet`` or ``.jsonl``.
     schema_name : str
-        See :func:`validate`.
+        See :func:`~t2lib.data.schemas.validate`.
 
     Returns
     -------

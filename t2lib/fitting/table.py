@@ -279,7 +279,8 @@ def law_of(kind: object, params: Mapping[Any, float]) -> Any:
     ----------
     kind : a law, its class, or the name of its class
     params : mapping of str to float
-        The law's parameters, no more and no fewer; see :func:`parameter_names`.
+        The law's parameters, no more and no fewer; see
+        :func:`~t2lib.fitting.table.parameter_names`.
 
     Returns
     -------
