@@ -1,8 +1,8 @@
 """What every table must look like, checked where it enters the library.
 
 :func:`read_table` reads a CSV, Parquet or JSON Lines file and checks it;
-:func:`~t2lib.data.schemas.validate` checks a table that is already in memory. Either way the first fault becomes one line,
-``FILE: row R, column C: what is wrong``.
+:func:`~t2lib.data.schemas.validate` checks a table that is already in memory. Either way the first
+fault becomes one line, ``FILE: row R, column C: what is wrong``.
 """
 
 from __future__ import annotations

@@ -174,8 +174,9 @@ class CostModel:
         processed and stored once, not k times.
     architecture : Architecture, or function of N that returns one, optional
         Adds attention, and counts the embeddings apart. A search over N needs a function, such as
-        :class:`~t2lib.planning.architecture.ArchitectureFamily`, that takes arrays. A
-        single architecture costs its own model only: N must be within 5 % of one of its counts, and the count is used, not N.
+        :class:`~t2lib.planning.architecture.ArchitectureFamily`, that takes arrays. A single
+        architecture costs its own model only: N must be within 5 % of one of its counts, and the
+        count is used, not N.
     sequence_length : float
         Tokens of one training sequence, which attention depends on.
     causal : bool
