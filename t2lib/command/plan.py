@@ -21,12 +21,6 @@ if TYPE_CHECKING:
 
 # What fits and searches loads inside functions: it takes longer than all that --help needs.
 
-# The law that the embedded suites answer with, and the laws that they can be asked for.
-_EMBEDDED_LAWS = {
-    "gemstones": ("BetaConsistentLaw", "BetaRegressionLaw", "AdditiveLaw", "Chinchilla"),
-    "pythia": ("BetaConsistentLaw", "BetaRegressionLaw", "InteractionLaw"),
-}
-
 
 @dataclass(frozen=True)
 class FittedLaw:
@@ -94,16 +88,17 @@ def from_suite(suite: str, task: str | None = None, law: str | None = None) -> F
     """
     from t2lib.data.curves import load_curves
     from t2lib.data.registry import data_folder, read_json
+    from t2lib.data.suites import SUITES
     from t2lib.fitting.table import fit, law_of
     from t2lib.laws import fitted_on
     from t2lib.planning.support import Support
     from t2lib.studies.suite_fits import LARGEST_K
 
-    require_one_of(suite, _EMBEDDED_LAWS, "suite")
+    require_one_of(suite, SUITES, "suite")
     curves = load_curves(suite)
     task = _one_task(task, sorted(curves["task"].unique()), suite)
-    name = law or _EMBEDDED_LAWS[suite][0]
-    require_one_of(name, _EMBEDDED_LAWS[suite], f"law of {suite}")
+    name = law or SUITES[suite].laws[0]
+    require_one_of(name, SUITES[suite].laws, f"law of {suite}")
     rows = curves[curves["task"] == task]
     if suite == "pythia" and name != "InteractionLaw":
         # Its questions are not embedded; a chapter records the laws fitted to all their samples.
