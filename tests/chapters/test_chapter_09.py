@@ -40,6 +40,13 @@ def test_statements(said):
     assert (said["statements"], said["survive"]) == ("19", "5")
 
 
+def test_most_plans_were_never_trained(said):
+    """Nine of ten advise a ratio beyond the largest trained, some a model of one parameter."""
+    assert said["largest"] == "7,237"
+    assert int(said["trained"]) < 0.15 * int(said["t2-specs"])
+    assert int(said["at-bound"]) > 0
+
+
 def test_one_model_carries_much(numbers):
     """The deepest of the widest models, and few checkpoints."""
     appendix = numbers("A6")
