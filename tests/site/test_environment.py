@@ -267,5 +267,16 @@ def test_make_help_names_every_command() -> None:
     )
     named = [line.split()[1] for line in done.stdout.splitlines()]
     assert named == re.findall(r"^\.PHONY: (.*)", (ROOT / "Makefile").read_text(), re.M)[0].split()
-    known = {"book", "numbers", "test", "lab", "serve", "data", "bench", "bench-peers", "lock"}
+    known = {
+        "book",
+        "pdf",
+        "numbers",
+        "test",
+        "lab",
+        "serve",
+        "data",
+        "bench",
+        "bench-peers",
+        "lock",
+    }
     assert known | {"sbom", "clean", "help"} == set(named)
