@@ -57,6 +57,17 @@ def _task(question: str, path: Path) -> str:
     return before if slash and before else path.name.split(".")[0]
 
 
+def results_of(path: Path) -> Path | None:
+    """Return the results file beside a file of samples that were not tested yet, if there is one.
+
+    Both tools leave SAMPLES.jsonl where it was, and write what they found beside it.
+    """
+    if not path.name.endswith(".jsonl") or "passed" in first_line(path):
+        return None
+    names = (f"{path.name}_results.jsonl", f"{path.stem}_eval_results.json")
+    return next((path.with_name(one) for one in names if path.with_name(one).is_file()), None)
+
+
 def is_evalplus(path: Path) -> bool:
     """Tell by its name, and an entry ``eval``, whether a file is EvalPlus's."""
     return bool(_EVALPLUS.fullmatch(path.name)) and b'"eval"' in beginning(path)

@@ -250,9 +250,13 @@ def _is_read(path: Path) -> bool:
 def _notes_on(others: list[Path]) -> list[str]:
     """Name what looks like a log and was not read, one note a kind."""
     kinds: dict[str, list[Path]] = {}
+    notes = []
     for path in others:
-        kinds.setdefault("".join(path.suffixes[-2:]), []).append(path)
-    return [
+        if (results := code_tests.results_of(path)) is not None:
+            notes.append(f"{path}: samples without verdicts: read are those in {results.name}")
+        else:
+            kinds.setdefault("".join(path.suffixes[-2:]), []).append(path)
+    return notes + [
         f"not read: {len(paths)} of kind {kind or 'without a suffix'}, which may be logs (read are "
         f"{', '.join(KINDS)}, the first two also with {' or '.join(PACKED)}); the first: {paths[0]}"
         for kind, paths in kinds.items()
@@ -278,7 +282,7 @@ def _walk(root: Path, bad: _Bad, others: list[Path]) -> Iterator[Path]:
                     bad.add(f"{path}: a symbolic link that leads out of {root}")
             elif is_ours and (problem := _unreadable(path)):
                 bad.add(problem)
-            elif is_ours:
+            elif is_ours and code_tests.results_of(path) is None:
                 yield path
             elif _LIKE_A_LOG.search(name) and name not in RUNS_FILES:
                 others.append(path)

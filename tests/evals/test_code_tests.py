@@ -35,6 +35,22 @@ def test_human_eval_sums_passed_by_question(tmp_path):
     assert counts_of(t2.read_results(tmp_path, runs=RUNS), "HumanEval")[1] == [0, 1, 2]
 
 
+def test_samples_beside_their_results_are_passed_over_with_a_note(tmp_path):
+    """Both tools leave the file of samples, which holds no verdicts, where it was."""
+    rows = human_eval_rows([1], 2)
+    untested = [{"task_id": row["task_id"], "completion": row["completion"]} for row in rows]
+    write_lines(tmp_path / "small-2B" / "a.jsonl", untested)
+    with pytest.raises(t2.DataError, match=r"a\.jsonl: no column"):
+        t2.read_results(tmp_path, runs=RUNS)
+    write_lines(tmp_path / "small-2B" / "a.jsonl_results.jsonl", rows)
+    found = t2.read_results(tmp_path, runs=RUNS)
+    assert found.files == 1 and counts_of(found, "HumanEval") == ([2], [1])
+    assert "a.jsonl: samples without verdicts" in found.notes[0]
+    (tmp_path / "small-2B" / "a.jsonl_results.jsonl").unlink()
+    write_json(tmp_path / "small-2B" / "a_eval_results.json", {"eval": NEW})
+    assert t2.read_results(tmp_path, runs=RUNS).files == 1
+
+
 def test_a_run_may_be_named_by_the_file(tmp_path):
     write_lines(tmp_path / "small-2B.jsonl_results.jsonl", human_eval_rows([1], 2))
     assert counts_of(t2.read_results(tmp_path, runs=RUNS), "HumanEval") == ([2], [1])
