@@ -1,4 +1,4 @@
-"""What several test files share: the built site, the released files, a browser."""
+"""What several test files share: the built site, the released files, a browser, the command."""
 
 import fcntl
 import json
@@ -13,6 +13,8 @@ import pytest
 from at_hand import ROOT
 from at_hand import released as released
 from hypothesis import settings
+
+from t2lib.command.app import main
 
 sys.path.insert(0, str(ROOT / "book"))
 import keyed
@@ -67,3 +69,14 @@ def chromium() -> str:
         pytest.fail(message, pytrace=False)
     # A reader's machine may have no browser; continuous integration has one, or fails above.
     pytest.skip(message)
+
+
+@pytest.fixture
+def run(capsys):
+    """Return a function that runs the command here: exit code, stdout, stderr."""
+
+    def call(*arguments):
+        code = main([str(argument) for argument in arguments])
+        return (code, *capsys.readouterr())
+
+    return call

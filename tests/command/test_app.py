@@ -15,20 +15,8 @@ from suites import HOSTILE, curve_table
 
 import t2lib as t2
 from t2lib.command import shared as cli
-from t2lib.command.app import main
 
 COMMANDS = [["fit"], ["plan"], ["data", "list"], ["data", "fetch"], ["data", "verify"]]
-
-
-@pytest.fixture
-def run(capsys):
-    """Return a function that runs the command: exit code, stdout, stderr."""
-
-    def call(*arguments):
-        code = main([str(argument) for argument in arguments])
-        return (code, *capsys.readouterr())
-
-    return call
 
 
 @pytest.fixture

@@ -20,23 +20,11 @@ from suites import curve_table
 import t2lib as t2
 from t2lib._checks import json_plain, plain, visible
 from t2lib.command import shared
-from t2lib.command.app import main
 
 FAST = ["--n-bootstrap", "0", "--jobs", "1", "--no-report"]
 # An escape sequence, a C1 control, right-to-left override, a zero-width space, DEL, a line end.
 RAW = "a\x1b[31m\x9b2J\u202eb\u200b\x7f"
 OBEYED = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff]")
-
-
-@pytest.fixture
-def run(capsys):
-    """Return a function that runs the command: exit code, stdout, stderr."""
-
-    def call(*arguments):
-        code = main([str(argument) for argument in arguments])
-        return (code, *capsys.readouterr())
-
-    return call
 
 
 @pytest.fixture
