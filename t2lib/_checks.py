@@ -117,6 +117,17 @@ def clip(text: str, width: int = 60) -> str:
     return " ".join(plain(text).split())
 
 
+def counted(number: int, what: str) -> str:
+    """Say how many, in the singular for one.
+
+    Examples
+    --------
+    >>> counted(1, "note"), counted(2, "note")
+    ('1 note', '2 notes')
+    """
+    return f"{number} {what}{'' if number == 1 else 's'}"
+
+
 def parse_json(content: bytes, source: str, first_row: int = 1) -> Any:
     """Read JSON strictly: UTF-8, no name twice in an object.
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from t2lib._checks import DataError
+from t2lib._checks import DataError, counted
 from t2lib._parallel import scheduler
 from t2lib.command.shared import (
     examples,
@@ -182,10 +182,10 @@ def command(
         tell(f"{sentence} Take care: see the warnings." if warned[name] else sentence)
     rows = results.curves[results.curves["task"].isin(suite_fit.tasks)]
     counts = (
-        _count(len(rows.drop_duplicates(["model", "n_params", "n_tokens"])), "checkpoint"),
-        _count(len(suite_fit.tasks), "task"),
-        _count(len(results.notes), "note"),
-        _count(sum(warned.values()), "warning"),
+        counted(len(rows.drop_duplicates(["model", "n_params", "n_tokens"])), "checkpoint"),
+        counted(len(suite_fit.tasks), "task"),
+        counted(len(results.notes), "note"),
+        counted(sum(warned.values()), "warning"),
     )
     tell("{} of {}, {}, {}".format(*counts))
 
@@ -203,10 +203,6 @@ def _sentences(suite_fit: SuiteFit) -> list[str]:
     from t2lib.studies.suite_tables import sentences  # it loads what draws
 
     return sentences(suite_fit)
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 def _targets(report: Path | None, numbers: str | None, force: bool) -> dict[str, Path | None]:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from t2lib._checks import DataError
+from t2lib._checks import DataError, counted
 from t2lib.command.shared import examples, say, show
 
 EXAMPLES = examples(
@@ -41,4 +41,4 @@ def command(
         sum(one is None for one in many)
         for many in ([run.n_params for run in runs], [run.n_tokens for run in runs])
     )
-    say(f"{len(runs)} runs; to complete: N of {open_n}, D of {open_d}")
+    say(f"{counted(len(runs), 'run')}; to complete: N of {open_n}, D of {open_d}")

@@ -42,19 +42,19 @@ _CHUNK = 2**17  # rows in memory at once
 
 
 def kind_of(path: Path) -> str:
-    """Return a file's kind, one of ``KINDS`` whether packed or not; another suffix as it is."""
-    inner = Path(path.stem).suffix
-    return inner if path.suffix in PACKED and inner in KINDS[:2] else path.suffix
+    """Return a file's kind, one of ``KINDS`` whether packed or not; another suffix, lower case."""
+    outer, inner = path.suffix.lower(), Path(path.stem).suffix.lower()
+    return inner if outer in PACKED and inner in KINDS[:2] else outer
 
 
 @contextmanager
 def opened(path: Path) -> Iterator[BinaryIO]:
     """Open a file for reading, unpacked as it is read; DataError where its packing is broken."""
     try:
-        if path.suffix == ".gz":
+        if path.suffix.lower() == ".gz":
             with gzip.open(path) as file:
                 yield cast(BinaryIO, file)
-        elif path.suffix == ".zst":
+        elif path.suffix.lower() == ".zst":
             import pyarrow
 
             with path.open("rb") as raw, pyarrow.CompressedInputStream(raw, "zstd") as stream:
@@ -65,7 +65,7 @@ def opened(path: Path) -> Iterator[BinaryIO]:
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise DataError(f"{path}: not gzip, or cut off: {clip(str(error))}") from None
     except OSError as error:
-        if path.suffix != ".zst" or error.filename:
+        if path.suffix.lower() != ".zst" or error.filename:
             raise
         raise DataError(f"{path}: not zstandard, or cut off: {clip(str(error))}") from None
 
@@ -367,9 +367,10 @@ def _csv_chunks(path: Path, words: Sequence[str], numbers: Sequence[str]) -> Ite
     types = dict.fromkeys(lines.header, pyarrow.string())
     types |= dict.fromkeys(words, name) | dict.fromkeys(numbers, pyarrow.float64())
     read = 1  # lines that are not empty: the header
+    packing = {".gz": "gzip", ".zst": "zstd"}
     try:
         reader = pyarrow.csv.open_csv(
-            str(path),  # unpacked by its suffix
+            pyarrow.input_stream(str(path), compression=packing.get(path.suffix.lower())),
             read_options=pyarrow.csv.ReadOptions(block_size=LONGEST_CSV, use_threads=False),
             convert_options=pyarrow.csv.ConvertOptions(
                 column_types=types, strings_can_be_null=True, null_values=[""]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from t2lib._checks import DataError, clip, plain, visible
+from t2lib._checks import DataError, clip, counted, plain, visible
 from t2lib.data.schemas import CHECKPOINT, validate
 from t2lib.data.tables import WORDS
 from t2lib.evals.choices import Choices
@@ -236,10 +236,10 @@ class Collected:
             at = f"; so it is at {len(few)} checkpoints" if len(few) > 1 else ""
             self.notes.append(
                 plain(
-                    f"task {clip(str(key[2]))}: question {clip(one.question)} has {one.n} samples "
-                    f"at {clip(str(key[1]))}, {key[4]:g} tokens, where most have {one.usual} or "
-                    f"more: k stops at {k} there{at}; --min-samples {one.usual} "
-                    f"leaves out questions with fewer, {one.below} there"
+                    f"task {clip(str(key[2]))}: question {clip(one.question)} has "
+                    f"{counted(one.n, 'sample')} at {clip(str(key[1]))}, {key[4]:g} tokens, where "
+                    f"most have {one.usual} or more: k stops at {k} there{at}; "
+                    f"--min-samples {one.usual} leaves out questions with fewer, {one.below} there"
                 )
             )
 
@@ -291,7 +291,8 @@ class Collected:
         found[_MEANS] = found[_MEANS].div(found["n_questions"], axis=0)
         numbers = rows.groupby("task", observed=True)["n_questions"].max()
         each = ", ".join(f"{task} {int(numbers[task])}" for task in sorted(tasks))
-        out = f"; {lost} checkpoints without some of them are left out" if lost else ""
+        lacking = counted(lost, "checkpoint")
+        out = f"; left out: {lacking} without some of them" if lost else ""
         told = plain(
             f"task {name} joins the questions of {len(tasks)} tasks ({each}){out}; --no-pool "
             "keeps the tasks of a group apart"

@@ -52,7 +52,7 @@ from t2lib.passk import pass_at_k
 
 _LARGEST_RESULTS = 64 * 2**20  # bytes
 _FILE_NAME = re.compile(
-    r"samples_(.+?)(?:_(\d{4}-\d\d-\d\dT\d\d-\d\d-\d\d(?:\.\d+)?))?\.jsonl(?:\.gz|\.zst)?"
+    r"samples_(.+?)(?:_(\d{4}-\d\d-\d\dT\d\d-\d\d-\d\d(?:\.\d+)?))?(?i:\.jsonl(?:\.gz|\.zst)?)"
 )
 # Metrics that say of a response whether it is right, in the order in which they are taken.
 RIGHT_OR_WRONG = ("exact_match", "pass@1", "pass_at_1", "acc", "em", "prompt_level_strict_acc")

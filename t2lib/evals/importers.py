@@ -52,8 +52,12 @@ if TYPE_CHECKING:
     import pandas as pd
 
 # Names of files that may hold results, read or not: what is passed over is said.
-_LIKE_A_LOG = re.compile(r"^samples_|\.(jsonl|ndjson|csv|tsv|parquet|eval)(\.\w+)?$", re.I)
+_LIKE_A_LOG = re.compile(
+    r"^samples_|\.(jsonl|ndjson|csv|tsv|parquet|eval|zip|tar|tgz|7z)(\.\w+)?$", re.I
+)
+_KIND = re.compile(r"(?:\.[a-z]\w*){0,2}$", re.I)  # a part of a date is none
 _RESULTS = re.compile(r"_\d{4}-\d\d-\d\dT\d\d-\d\d-\d\d(?:\.\d+)?\.json$")
+_AGAIN = "run the harness again with --log_samples"
 _POINTER = b"version https://git-lfs.github.com/spec/"
 MORE_KINDS = (".json", ".eval", ".yaml", ".yml")  # read where a tool's log is recognised
 _AT_ONCE = 32  # checkpoints whose curves are computed together
@@ -294,7 +298,7 @@ def _find_files(roots: list[Path], bad: _Bad) -> tuple[list[_File], list[str]]:
             bad.add(f"{root}: unknown kind of file: want one of {', '.join(KINDS)}")
         else:
             found.setdefault(monkeys.log_of(root), _File(root, (whole.parent.name,)))
-    lonely = _without_samples(results, found)
+    lonely = _without_samples(results, found, others)
     if not found:
         bad.raise_all()
         reasons = [*bad.messages, *lonely][:1]
@@ -302,15 +306,21 @@ def _find_files(roots: list[Path], bad: _Bad) -> tuple[list[_File], list[str]]:
     return _with_revisions(list(found.values())), _notes_on(others) + lonely
 
 
-def _without_samples(results: list[Path], logs: Iterable[Path]) -> list[str]:
-    """Name results files of the harness that no log of samples lies beside."""
+def _without_samples(results: list[Path], logs: Iterable[Path], others: list[Path]) -> list[str]:
+    """Name results files of the harness that no log of samples lies beside, and unread files."""
     beside = {results_file(path) for path in logs if harness.date_of(path)} if results else set()
-    lonely = [path for path in results if path.resolve() not in beside]
-    return [
-        f"{path}: results without samples ({len(lonely)} such files): run the harness again with "
-        "--log_samples"
-        for path in lonely[:1]
-    ]
+    unread = {other.parent: other for other in reversed(others)}
+    advice: dict[str, list[Path]] = {}
+    for path in [path for path in results if path.resolve() not in beside]:
+        other = unread.get(path.parent)
+        advice.setdefault(_kind(other) if other else "", []).append(path)
+    notes = []
+    for paths in advice.values():
+        other = unread.get(paths[0].parent)
+        what = f"{other.name} beside it is not read" if other else _AGAIN
+        such = f" ({len(paths)} such files)" if len(paths) > 1 else ""
+        notes.append(f"{paths[0]}: results without samples{such}: {what}")
+    return notes
 
 
 def _with_revisions(files: list[_File]) -> list[_File]:
@@ -392,7 +402,25 @@ def _is_read(path: Path) -> bool:
     """Tell whether a reader takes a file: any table, of other kinds only a tool's own log."""
     if kind_of(path) in KINDS:
         return True
-    return path.suffix in MORE_KINDS and any(one.sniff(path) for one in READERS.values())
+    if path.suffix not in MORE_KINDS:
+        return False
+    if ("results" in path.name or _LIKE_A_LOG.search(path.name)) and _is_pointer(path):
+        return True  # to be named as one
+    return any(one.sniff(path) for one in READERS.values())
+
+
+def _kind(path: Path) -> str:
+    """Return what a file's name ends in, two suffixes at most."""
+    found = _KIND.search(path.name)
+    return found[0] if found else ""
+
+
+def _is_pointer(path: Path) -> bool:
+    """Tell a pointer of Git LFS, which is text whatever the file's name says of packing."""
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return file.read(len(_POINTER)) == _POINTER
 
 
 def _notes_on(others: list[Path]) -> list[str]:
@@ -401,7 +429,7 @@ def _notes_on(others: list[Path]) -> list[str]:
     untested = [path for path in others if _results_of(path) is not None]
     for path in others:
         if path not in untested:
-            kinds.setdefault("".join(path.suffixes[-2:]), []).append(path)
+            kinds.setdefault(_kind(path), []).append(path)
     notes = [
         f"samples without verdicts: {len(untested)} files, read are the results beside them; the "
         f"first: {path}"
@@ -563,7 +591,7 @@ def logs_of(paths: Sequence[Path]) -> list[tuple[Path, tuple[str, ...]]]:
 def _read_file(file: _File, runs: dict[str, Run] | None, choices: Choices) -> Read | str:
     """Read one file; a fault is returned as its message, so that the others go on."""
     try:
-        if beginning(file.path, len(_POINTER)) == _POINTER:
+        if _is_pointer(file.path):
             what = "a pointer of Git LFS, not the file itself: git lfs pull fetches it"
             raise DataError(f"{file.path}: {what}")
         reader = next(reader for reader in READERS.values() if reader.sniff(file.path))
@@ -801,7 +829,7 @@ def _require_columns(table: pd.DataFrame, given: pd.DataFrame, schema: str, path
 
 def _placed(table: pd.DataFrame, file: _File, runs: dict[str, Run] | None) -> pd.DataFrame:
     """Give a table without models or tasks the run and the task that its path names."""
-    stem = file.path.name.split(kind_of(file.path))[0]
+    stem = re.split(re.escape(kind_of(file.path)), file.path.name, flags=re.I)[0]
     named = replace(file, folders=(*file.folders, stem))
     run = "" if "model" in table else _run_name(named, runs)
     table = table.assign(model=run) if run else table

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from t2lib._checks import DataError, clip
+from t2lib._checks import DataError, clip, counted
 from t2lib.data.tables import chunks
 from t2lib.evals import harness
 from t2lib.evals.columns import header_of
@@ -165,9 +165,8 @@ def as_yaml(runs: Sequence[Proposal]) -> str:
         "runs:",
     ]
     for run in runs:
-        logs = f"{run.logs} log{'s' * (run.logs > 1)}"
         lines += [
-            f"  {json.dumps(run.name)}:  # {logs}",
+            f"  {json.dumps(run.name)}:  # {counted(run.logs, 'log')}",
             f"    n_params:{_shown(run.n_params)}  # {clip(run.n_remark, 200)}",
             f"    n_tokens:{_shown(run.n_tokens)}  # {clip(run.d_remark, 200)}",
             f"    model: {json.dumps(run.model)}",

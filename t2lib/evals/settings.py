@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from t2lib._checks import clip
+from t2lib._checks import clip, counted
 
 Facts = Mapping[str, str]
 
@@ -71,7 +71,7 @@ def half_known(facts: Sequence[Facts]) -> str:
         known = [one[name] for one in facts if name in one]
         if unknown := len(facts) - len(known):
             values = clip(" or ".join(dict.fromkeys(known)))
-            at = f"{len(known)} checkpoint{'s' * (len(known) != 1)}"
+            at = counted(len(known), "checkpoint")
             told.append(f"{name} is {values} at {at} and unknown at {unknown}")
     return ", ".join(told)
 
@@ -109,7 +109,7 @@ def in_words(found: Mapping[str, Counter[str]]) -> str:
     told = []
     for name, values in found.items():
         (first, n), *others = values.most_common()
-        sides = [f"{clip(first)} at {n} checkpoint{'s' * (n != 1)}"]
+        sides = [f"{clip(first)} at {counted(n, 'checkpoint')}"]
         sides += [f"{clip(value)} at {number}" for value, number in others[:4]]
         sides += [f"{len(others) - 4} more"] * (len(others) > 4)
         told.append(f"{name} ({', '.join(sides)})")

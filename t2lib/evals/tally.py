@@ -231,7 +231,7 @@ def parquet_names(path: Path) -> list[str]:
     """Return the names of a Parquet file's columns; none where it is no Parquet file."""
     import pyarrow.parquet
 
-    if path.suffix != ".parquet":
+    if path.suffix.lower() != ".parquet":
         return []
     try:
         return list(pyarrow.parquet.read_schema(path).names)

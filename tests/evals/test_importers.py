@@ -559,7 +559,7 @@ def test_what_may_be_a_log_and_is_not_read_is_noted(tmp_path):
         "a.jsonl.bz2",
         "b.jsonl.bz2",
         "x.tsv",
-        "c.CSV",
+        "c.NDJSON",
         "t.parquet.gz",
     ):
         (tmp_path / name).touch()

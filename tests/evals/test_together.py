@@ -1,5 +1,6 @@
 """Many logs put together: what must be alike, what is joined, what is passed over."""
 
+import gzip
 import json
 
 import numpy as np
@@ -111,7 +112,7 @@ def test_a_question_with_few_samples_is_named_and_can_be_left_out(tmp_path):
     found = t2.read_results(tmp_path, runs=runs)
     (note,) = found.notes
     assert found.curves["k"].max() == 1
-    assert "task sums: question 3 has 1 samples at m, 1e+09 tokens" in note
+    assert "task sums: question 3 has 1 sample at m, 1e+09 tokens" in note
     assert "k stops at 1 there; so it is at 2 checkpoints; --min-samples 64" in note
     found = t2.read_results(tmp_path, runs=runs, min_samples=64)
     (note,) = found.notes
@@ -153,7 +154,7 @@ def test_any_tasks_can_be_joined_and_their_counts_with_them(tmp_path):
     found = t2.read_results(tmp_path, runs=runs, pool={"sums": "sums_*"})
     assert set(found.curves["task"]) == {"sums"} and found.curves["n_tokens"].nunique() == 2
     assert len(found.counts) == 8 and set(found.counts["task"]) == {"sums"}
-    assert "1 checkpoints without some of them are left out" in found.notes[0]
+    assert "left out: 1 checkpoint without some of them" in found.notes[0]
     with pytest.raises(t2.DataError, match="pool 'x': want NAME=PATTERN"):
         t2.read_results(tmp_path, runs=runs, pool={"x": ""})
 
@@ -283,6 +284,30 @@ def test_a_pointer_of_git_lfs_is_named_with_the_command(tmp_path):
     path.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n")
     with pytest.raises(t2.DataError, match=r"a pointer of Git LFS.*git lfs pull"):
         t2.read_results(tmp_path, runs=RUNS)
+
+
+@pytest.mark.parametrize("name", ["f.csv.gz", "x_eval_results.json"])
+def test_a_pointer_of_git_lfs_is_named_whatever_it_is_called(tmp_path, name):
+    (tmp_path / name).write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\n")
+    with pytest.raises(t2.DataError, match=r"a pointer of Git LFS.*git lfs pull"):
+        t2.read_results(tmp_path, runs=RUNS)
+
+
+def test_upper_case_is_read_and_unread_files_are_named(tmp_path):
+    runs = logs(tmp_path, 3, shots=[0] * 3)
+    (log,) = (tmp_path / "run0").glob("samples_*")
+    log.rename(log.with_suffix(".JSONL"))
+    (log,) = (tmp_path / "run1").glob("samples_*")
+    log.with_suffix(".JSONL.GZ").write_bytes(gzip.compress(log.read_bytes()))
+    log.unlink()
+    (log,) = (tmp_path / "run2").glob("samples_*")
+    log.rename(log.with_suffix(".json"))
+    (tmp_path / "logs.tar.gz").write_text("")
+    found = t2.read_results(tmp_path, runs=runs)
+    assert found.files == 2
+    told = "\n".join(found.notes)
+    assert "1 of kind .json," in told and "1 of kind .tar.gz," in told
+    assert f"results without samples: {log.stem}.json beside it is not read" in told
 
 
 # --- questions with names -------------------------------------------------------------------------
