@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 from pathlib import Path
@@ -28,6 +29,7 @@ def train(
     folder: _Folder = _FOLDER,
     width: Annotated[list[int] | None, typer.Option(help="These widths only.")] = None,
     seed: Annotated[list[int] | None, typer.Option(help="These seeds only.")] = None,
+    flops: Annotated[float, typer.Option(help="To this training budget only.")] = math.inf,
     jobs: Annotated[int, typer.Option(help="Processes; -1 for one a core.")] = -1,
 ) -> None:
     """Train a preset's models, score and sample every checkpoint.
@@ -39,7 +41,7 @@ def train(
     from t2lib.testbed.grid import train_all
     from t2lib.testbed.presets import preset
 
-    chosen = preset(name)
+    chosen = preset(name, flops)
     runs = chosen.runs()
     for what, wanted in (("width", width), ("seed", seed)):
         there = sorted({getattr(run, what) for run in runs})

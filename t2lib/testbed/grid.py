@@ -33,10 +33,10 @@ OnStep = Callable[[str, float, float], None]
 
 
 def code_hash() -> str:
-    """Return the sha256 of the package's own code."""
+    """Return the sha256 of the code that a checkpoint depends on."""
     digest = hashlib.sha256()
-    for path in sorted(Path(__file__).parent.glob("*.py")):
-        digest.update(path.name.encode() + path.read_bytes())
+    for name in ("corpus", "model", "presets", "sample", "score", "train"):
+        digest.update(name.encode() + Path(__file__).with_name(f"{name}.py").read_bytes())
     return digest.hexdigest()
 
 
@@ -111,7 +111,7 @@ def train_one(folder: Path, run: Run, n_samples: int, code: str) -> None:
     state, path = State(run), folder / run.name / "state.safetensors"
     if path.exists():
         _restore(state, path)
-    keep = {run.tokens, *checkpoint_grid(run.tokens)}
+    keep = {run.tokens, *checkpoint_grid(run.width, run.tokens)}
     saved = time.monotonic()
     for _ in trained(state):
         if state.tokens in keep:
@@ -190,7 +190,7 @@ def done_flops(folder: Path, runs: list[Run]) -> float:
     """Count the FLOPs of what is trained, to the last checkpoint of each run."""
     done = 0.0
     for run in runs:
-        ends = {run.tokens, *checkpoint_grid(run.tokens)}
+        ends = {run.tokens, *checkpoint_grid(run.width, run.tokens)}
         there = [tokens for tokens in ends if _record(folder, run, tokens).exists()]
         done += train_flops(run.width, max(there, default=0))
     return done

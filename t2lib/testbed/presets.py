@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,9 @@ from t2lib.testbed.corpus import N_SYMBOLS
 
 LAYERS = 2
 CHUNK = 2**14  # tokens of one compiled scan; every checkpoint ends one
-FIRST_TOKENS = 2**17  # the first checkpoint
+FIRST_TOKENS = 2**17  # no checkpoint before
+RATE_TOKENS = 2**23  # of runs with another learning rate, at most
+UNIT_BUDGET = 1e10  # FLOPs; every size is judged at the budgets 1e10 x 2^(i/2)
 # Tokens a step, from D tokens on. At small D, large steps leave a model too few of them.
 BATCHES = ((0, 256), (2**19, 512), (2**21, 1024))
 LARGEST_WIDTH, MOST_SEEDS = 1024, 1000
@@ -74,36 +76,85 @@ class Run:
 
 @dataclass(frozen=True)
 class Preset:
-    """Sizes as (width, tokens, seeds), and how often every question is sampled."""
+    """The runs of an experiment.
 
-    sizes: tuple[tuple[int, int, int], ...]
+    Attributes
+    ----------
+    widths : tuple of int
+    seeds : int
+        Of every width.
+    tokens, flops : float
+        Training ends at the last budget with no more of either.
+    n_samples : int
+        How often every question is sampled.
+    rates : tuple of (width, factor)
+        Runs with another learning rate, one seed, to 8 M tokens at most.
+    wall : tuple of (width, unique tokens)
+        Runs on repeated tokens, ``wall_seeds`` seeds, to ``wall_flops``.
+    """
+
+    widths: tuple[int, ...]
+    seeds: int
+    tokens: float
+    flops: float
     n_samples: int = 10_000
+    rates: tuple[tuple[int, float], ...] = ()
+    wall: tuple[tuple[int, int], ...] = ()
+    wall_seeds: int = 3
+    wall_flops: float = 1.28e12
 
     def runs(self) -> list[Run]:
         """Return every run, the longest first: so the last ones end together."""
-        found = [Run(w, seed, d) for w, d, seeds in self.sizes for seed in range(seeds)]
+        found = [
+            Run(width, seed, self._end(width))
+            for width in self.widths
+            for seed in range(self.seeds)
+        ]
+        found += [Run(w, 0, self._end(w, tokens=RATE_TOKENS), rate=r) for w, r in self.rates]
+        found += [
+            Run(width, seed, self._end(width, flops=self.wall_flops), unique=unique)
+            for width, unique in self.wall
+            for seed in range(self.wall_seeds)
+        ]
+        found = [run for run in found if run.tokens]
+        if not found:
+            raise DataError(f"{self.flops:g} FLOPs: too few for a checkpoint of any size")
         return sorted(found, key=lambda run: -(n_params(run.width) ** 0.5) * run.tokens)
+
+    def _end(self, width: int, *, tokens: float = np.inf, flops: float = np.inf) -> int:
+        paid = min(flops, self.flops) / train_flops(width, 1) + CHUNK / 2  # as the grid rounds
+        return max(checkpoint_grid(width, min(tokens, self.tokens, paid)), default=0)
 
 
 PRESETS = {
-    "tiny": Preset(tuple((width, 2**19, 1) for width in (8, 16, 24, 32)), 1000),
+    "tiny": Preset(
+        (8, 16, 24, 32), 1, 2**19, 1e11, 1000, rates=((8, 0.5),), wall=((8, 2**17),), wall_seeds=1
+    ),
     "laptop": Preset(
-        (
-            *((width, 2**25, 5) for width in (8, 12, 16, 24, 32, 48)),
-            *((64, 2**24, 3), (96, 2**24, 3)),
-            *((128, 2**23, 3), (192, 2**23, 3), (256, 2**22, 3)),
-        )
+        (8, 12, 16, 20, 24, 32, 40, 48, 64, 80, 96, 128, 192, 256),
+        5,
+        3.7e7,
+        5.12e12,
+        rates=tuple((width, factor) for width in (8, 24, 64) for factor in (0.5, 2.0)),
+        wall=tuple((w, 2**log) for w in (16, 24, 32, 48, 64) for log in (16, 18, 20)),
     ),
-    "gpu": Preset(
-        tuple((width, 2**28, 3) for width in (48, 64, 96, 128, 192, 256, 384, 512, 768, 1024))
-    ),
+    "gpu": Preset((48, 64, 96, 128, 192, 256, 384, 512, 768, 1024), 3, 2**28, 4.1e16),
 }
 
 
-def preset(name: str) -> Preset:
-    """Return a preset; DataError for an unknown name."""
+def preset(name: str, flops: float = np.inf) -> Preset:
+    """Return a preset, no run of which exceeds the budget.
+
+    Sizes for which the budget is too small for a checkpoint are left out.
+
+    Raises
+    ------
+    DataError
+        For an unknown name.
+    """
     require_one_of(name, PRESETS, "preset")
-    return PRESETS[name]
+    found = PRESETS[name]
+    return replace(found, flops=min(flops, found.flops))
 
 
 def n_params(width: int) -> int:
@@ -132,16 +183,21 @@ def batch_tokens(tokens: int) -> int:
     return next(batch for start, batch in reversed(BATCHES) if tokens >= start)
 
 
-def checkpoint_grid(tokens: int) -> list[int]:
-    """Return every D to keep: from 131,072 on in factors of the square root of 2, whole chunks.
+def checkpoint_grid(width: int, tokens: float) -> list[int]:
+    """Return every D to keep, whole chunks: the budgets 1e10 x 2^(i/2) over 6 N.
+
+    So every size has a checkpoint at every budget, from 131,072 tokens on.
 
     Examples
     --------
-    >>> checkpoint_grid(2**19)
-    [131072, 180224, 262144, 376832, 524288]
+    >>> checkpoint_grid(8, 2**19)
+    [147456, 196608, 278528, 393216]
     """
-    n = int(np.floor(2 * np.log2(max(tokens, 1) / FIRST_TOKENS) + 1e-9)) + 1
-    return [CHUNK * round(FIRST_TOKENS * 2 ** (i / 2) / CHUNK) for i in range(max(n, 0))]
+    one = UNIT_BUDGET / train_flops(width, 1)
+    first, last = 2 * np.log2(FIRST_TOKENS / one), 2 * np.log2(max(tokens, 1) / one)
+    exact = one * 2 ** (np.arange(np.ceil(first), np.floor(last) + 2) / 2)
+    chunks = np.round(exact / CHUNK).astype(int)
+    return [int(CHUNK * n) for n in chunks if FIRST_TOKENS <= CHUNK * n <= tokens]
 
 
 def train_flops(width: int, n_tokens: float) -> float:
