@@ -62,6 +62,20 @@ def train(
     show(str(folder))
 
 
+@app.command("vary", epilog=examples("t2 testbed vary", "t2 testbed vary --preset tiny"))
+def vary(
+    name: Annotated[str, typer.Option("--preset", help="tiny, laptop or gpu.")] = "laptop",
+    folder: _Folder = _FOLDER,
+    jobs: Annotated[int, typer.Option(help="Processes; -1 for one a core.")] = -1,
+) -> None:
+    """Fine-tune trained checkpoints in two ways, and score them at other temperatures."""
+    from t2lib.testbed.presets import preset
+    from t2lib.testbed.variants import vary_all
+
+    with scheduler():
+        show(f"{vary_all(folder, preset(name).runs(), n_jobs=jobs)} checkpoints varied")
+
+
 @app.command("collect", epilog=examples("t2 testbed collect --target data/testbed"))
 def collect(folder: _Folder = _FOLDER, target: Path = Path("data/testbed")) -> None:
     """Write the tables of a results folder: likelihoods, samples, losses."""

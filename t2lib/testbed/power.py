@@ -105,7 +105,7 @@ def shift_power(
     first, own = random.standard_normal((2, n, seeds, budgets, len(log_n))) * sd
     second = correlation * first + np.sqrt(1 - correlation**2) * own
     best = [
-        _minimum(log_n - middle, curvature / 2 * (log_n - middle - at) ** 2 + error)
+        parabola_minimum(log_n - middle, curvature / 2 * (log_n - middle - at) ** 2 + error)
         for at, error in ((half, first), (-half, second))
     ]
     found = (best[0] - best[1]).mean(axis=-1)
@@ -113,9 +113,10 @@ def shift_power(
     return float((p < level).mean())
 
 
-def _minimum(x: FloatArray, y: FloatArray) -> FloatArray:
+def parabola_minimum(x: FloatArray, y: FloatArray) -> FloatArray:
     """Return where parabolas through y, shape (..., sizes), are least, kept within the sizes."""
-    square, slope, _ = np.moveaxis(y @ np.linalg.pinv(np.vander(x, 3)).T, -1, 0)
-    inner = np.clip(-slope / (2 * np.where(square > 0, square, 1.0)), x.min(), x.max())
+    middle = x.mean()
+    square, slope, _ = np.moveaxis(y @ np.linalg.pinv(np.vander(x - middle, 3)).T, -1, 0)
+    inner = middle - slope / (2 * np.where(square > 0, square, 1.0))
     edge = np.where(slope > 0, x.min(), x.max())  # no minimum: the lower end
-    return np.asarray(np.where(square > 0, inner, edge))
+    return np.asarray(np.where(square > 0, np.clip(inner, x.min(), x.max()), edge))

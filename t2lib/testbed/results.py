@@ -9,22 +9,28 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 
 from t2lib._checks import DataError
 from t2lib.data.layouts import SAMPLED
 from t2lib.data.registry import data_folder
+from t2lib.passk import pass_at_k_from_nll
 from t2lib.testbed import files
 from t2lib.testbed.corpus import FAMILIES, QUESTIONS, corpus_hash, guess_level
-from t2lib.testbed.presets import checkpoint_grid, n_params, train_flops
+from t2lib.testbed.presets import Run, checkpoint_grid, n_params
+from t2lib.testbed.variants import budget
+from t2lib.testbed.variants import target as variants_of
 
 if TYPE_CHECKING:
     import pandas as pd
 
 DATA = data_folder() / "testbed"
+KS = 2.0 ** np.arange(21)  # at which the variants' pass@k is kept
+_RUN = ("width", "seed", "unique", "rate")
 
 
-def checkpoints(folder: Path) -> Iterator[tuple[str, files.Arrays, dict[str, Any]]]:
-    """Yield model, arrays and facts of every checkpoint of the grid, by model and tokens.
+def checkpoints(folder: Path) -> Iterator[tuple[Path, files.Arrays, dict[str, Any]]]:
+    """Yield path, arrays and facts of every checkpoint, by model and tokens.
 
     Raises
     ------
@@ -38,7 +44,7 @@ def checkpoints(folder: Path) -> Iterator[tuple[str, files.Arrays, dict[str, Any
         arrays, facts = files.load(path)
         if facts.get("corpus") != corpus_hash():
             raise DataError(f"{path}: of another language, {str(facts.get('corpus'))[:12]}")
-        yield path.parent.name, arrays, facts
+        yield path, arrays, facts
 
 
 def collect(folder: Path, target: Path) -> list[Path]:
@@ -50,7 +56,8 @@ def collect(folder: Path, target: Path) -> list[Path]:
         As :func:`t2lib.testbed.grid.train_all` leaves it, done or not.
     target : Path
         Gets ``likelihoods.parquet`` and ``samples.parquet`` (one row a checkpoint and question),
-        and ``losses.json`` (one row a checkpoint, with the hashes of language and code).
+        ``variants.parquet`` (pass@k of what was trained on repeated tokens, fine-tuned or sampled
+        at another temperature) and ``losses.json`` (one row a checkpoint, with hashes).
 
     Returns
     -------
@@ -58,42 +65,63 @@ def collect(folder: Path, target: Path) -> list[Path]:
     """
     import pandas as pd
 
-    on_grid = set(checkpoint_grid(2**40))
-    rows, nll, correct, losses = [], [], [], []
-    for model, arrays, facts in checkpoints(folder):
-        if facts["tokens"] not in on_grid or facts["unique"] or facts["rate"] != 1:
+    rows, nll, correct, losses, variants = [], [], [], [], []
+    for path, arrays, facts in checkpoints(folder):
+        run, tokens = Run(**{name: facts[name] for name in _RUN}, tokens=0), facts["tokens"]
+        if tokens not in checkpoint_grid(run.width, tokens):
             continue
-        size = {"model": model, "n_params": n_params(facts["width"]), "n_tokens": facts["tokens"]}
-        rows.append(size)
-        nll.append(arrays["nll"])
-        correct.append(arrays["correct"])
-        kept = ("width", "seed", "n_samples", "code", "loss", *(f"loss_{f}" for f in FAMILIES))
-        flops = train_flops(facts["width"], facts["tokens"])
-        losses.append({**size, "train_flops": flops} | {name: facts[name] for name in kept})
+        size = {"model": run.name, "n_params": n_params(run.width), "n_tokens": tokens}
+        about = {"width": run.width, "seed": run.seed, "budget": budget(run.width, tokens)}
+        scored = {name: facts[name] for name in ("loss", *(f"loss_{f}" for f in FAMILIES))}
+        made = {"unique": run.unique, "rate": run.rate, "code": facts["code"]}
+        losses.append({**size, **about, **made, "n_samples": facts["n_samples"], **scored})
+        if run.unique:
+            variants.append(_curves({**size, **about}, f"unique={run.unique}", arrays["nll"]))
+        elif run.rate == 1:
+            rows.append(size | {"n_samples": facts["n_samples"]})
+            nll.append(arrays["nll"])
+            correct.append(arrays["correct"])
+            varied = files.load(path)[0] if (path := variants_of(path)).exists() else {}
+            variants += [_curves({**size, **about}, *variant) for variant in varied.items()]
     table = pd.DataFrame(rows)
-    n_samples = np.repeat([row["n_samples"] for row in losses], QUESTIONS)
-    tables = {
-        "likelihoods": [
-            _long(table, family, nll=np.array(nll)[:, i].ravel())
-            for i, family in enumerate(FAMILIES)
-        ],
-        "samples": [
-            _long(
-                table,
-                family + SAMPLED,
-                n_samples=n_samples.astype(np.int32),
-                n_correct=np.array(correct)[:, i].ravel(),
-            )
-            for i, family in enumerate(FAMILIES)
-        ],
-    }
-    texts = {target / f"{name}.parquet": _packed(pd.concat(t)) for name, t in tables.items()}
+    n_samples = table.pop("n_samples").to_numpy(np.int32).repeat(QUESTIONS)
+    tables = {"likelihoods": [], "samples": [], "variants": variants}
+    for i, family in enumerate(FAMILIES):
+        kept = _rounded(np.array(nll)[:, i].ravel())
+        tables["likelihoods"].append(_long(table, family, nll=kept))
+        counts = {"n_samples": n_samples, "n_correct": np.array(correct)[:, i].ravel()}
+        tables["samples"].append(_long(table, family + SAMPLED, **counts))
+    texts = {target / f"{name}.parquet": _packed(pd.concat(t)) for name, t in tables.items() if t}
     guesses = {family: guess_level(family) for family in FAMILIES}
     facts = {"corpus": corpus_hash(), "guess_levels": guesses, "checkpoints": losses}
-    texts[target / "losses.json"] = (json.dumps(facts, indent=0) + "\n").encode()
+    lines = ",\n".join(json.dumps(row) for row in losses)
+    text = json.dumps({**facts, "checkpoints": []}, indent=0).replace("[]", f"[\n{lines}\n]")
+    texts[target / "losses.json"] = (text + "\n").encode()
     for path, content in texts.items():
         files.write_whole(path, content)
     return list(texts)
+
+
+def _rounded(nll: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """Round to 1/256 nat, which changes no probability by more than 0.2 % and halves the file."""
+    return np.round(nll * 256) / np.float32(256)
+
+
+def _curves(about: dict[str, Any], variant: str, nll: npt.NDArray[np.float32]) -> pd.DataFrame:
+    """Return pass@k of every family at :data:`KS`; nll has shape (families, questions)."""
+    import pandas as pd
+
+    passed = pass_at_k_from_nll(nll.astype(np.float64), KS).astype(np.float32)
+    return pd.DataFrame(
+        {
+            **about,
+            "variant": variant,
+            "family": np.repeat(FAMILIES, len(KS)),
+            "mean_nll": nll.mean(axis=1).repeat(len(KS)),
+            "k": np.tile(KS, len(FAMILIES)),
+            "pass_at_k": passed.ravel(),
+        }
+    )
 
 
 def _long(table: pd.DataFrame, task: str, **columns: Any) -> pd.DataFrame:
@@ -107,7 +135,7 @@ def _long(table: pd.DataFrame, task: str, **columns: Any) -> pd.DataFrame:
 
 def _packed(table: pd.DataFrame) -> bytes:
     buffer = io.BytesIO()
-    noisy = [name for name in ("nll",) if name in table]
+    noisy = [name for name in ("nll", "pass_at_k") if name in table]
     table.to_parquet(
         buffer,
         index=False,

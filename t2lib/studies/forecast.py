@@ -1,0 +1,203 @@
+"""The forecast: laws fitted at ordinary ratios and small budgets say what to train, then it is.
+
+The rules, fixed before any of the judged models was trained: laws see the checkpoints at training
+budgets up to a quarter of the largest and at up to four times the best number of tokens per
+parameter. For the two largest budgets and three inference budgets each law names the size it would
+train and what that size will score; Chinchilla names its size from the validation loss.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from t2lib._checks import FloatArray
+from t2lib.data.curves import load_curves
+from t2lib.data.registry import data_folder, read_json
+from t2lib.fitting.powers import Fit, fit_chinchilla
+from t2lib.laws import Chinchilla
+from t2lib.studies.one_law import fit_laws
+from t2lib.studies.testbed import (
+    FAMILIES,
+    INFERENCE,
+    answers,
+    best_sizes,
+    interval,
+    losses,
+    samples,
+)
+from t2lib.uncertainty.summaries import estimates
+
+BUDGETS = (2.56e12, 5.12e12)  # FLOPs, the two largest
+FIT_BUDGET = BUDGETS[-1] / 4
+RATIO = 4.0  # times the best tokens per parameter: what counts as an ordinary ratio
+LAWS = (
+    "AdditiveLaw",
+    "BetaRegressionLaw",
+    "BetaConsistentLaw",
+    "ProductLaw",
+    "LossTiedLaw",
+    "KumaraswamyLaw",
+)
+SIZES = np.geomspace(2088, 1.6e6, 301)  # N among which a law chooses
+_KEYS = ["model", "n_params", "n_tokens"]
+
+
+def ordinary_ratio(table: pd.DataFrame | None = None) -> float:
+    """Return the most tokens per parameter that the laws may see.
+
+    Four times the ratio at the loss's own best size at :data:`FIT_BUDGET`, read off the models.
+    """
+    table = losses() if table is None else table
+    line = table[np.isclose(table["budget"], FIT_BUDGET) & (table["unique"] == 0)]
+    best = interval(best_sizes(line[line["rate"] == 1], "loss"))[0]
+    return RATIO * FIT_BUDGET / (6 * best**2)
+
+
+def seen(table: pd.DataFrame, ratio: float) -> pd.DataFrame:
+    """Return the rows that the laws may be fitted to."""
+    flops = 6.0 * table["n_params"] * table["n_tokens"]
+    ordinary = table["n_tokens"] <= ratio * table["n_params"]
+    return table[ordinary & (flops <= 1.03 * FIT_BUDGET)]  # tokens are whole chunks
+
+
+def curves() -> pd.DataFrame:
+    """Return the testbed's curves from likelihoods, with the validation loss beside."""
+    table = load_curves("testbed")
+    table = table[table["task"].isin(FAMILIES)]
+    return table.merge(losses()[[*_KEYS, "loss"]], on=_KEYS, validate="many_to_one")
+
+
+def score(law: Any, N: FloatArray, budget: float, inference: float) -> FloatArray:
+    """Return a law's pass@k, or exp of minus its -log pass@k, at the ends of both budgets."""
+    place = N, budget / (6 * N), samples(N, inference)
+    if hasattr(law, "pass_at_k"):
+        return np.asarray(law.pass_at_k(*place))
+    return np.exp(-np.asarray(law.neg_log_pass(*place)))
+
+
+def choices(fits: Mapping[str, Fit], chinchilla: Chinchilla) -> pd.Series:
+    """Return what laws of one family forecast.
+
+    Returns
+    -------
+    Series
+        By ``(budget, inference, law, what)``: ``N``, its ``score``, and ``at_chinchilla``, the
+        law's score of Chinchilla's size. The law "Chinchilla" has ``N`` only.
+    """
+    found: dict[tuple[float, float, str, str], float] = {}
+    for budget in BUDGETS:
+        usual = float(chinchilla.optimum(budget)[0])
+        for inference in INFERENCE:
+            found[budget, inference, "Chinchilla", "N"] = usual
+            for name, fitted in fits.items():
+                values = score(fitted.law, SIZES, budget, inference)
+                best = int(np.argmax(values))
+                at_usual = score(fitted.law, np.array([usual]), budget, inference)
+                found[budget, inference, name, "N"] = SIZES[best]
+                found[budget, inference, name, "score"] = values[best]
+                found[budget, inference, name, "at_chinchilla"] = float(at_usual[0])
+    return pd.Series(found)
+
+
+def forecast(family: str, *, n: int = 100, seed: int = 0) -> pd.DataFrame:
+    """Forecast one family, with 95 % intervals over resampled models (a size and a seed).
+
+    Returns
+    -------
+    DataFrame
+        ``family, budget, inference, law, what, value, low, high``.
+    """
+    rows = curves()
+    rows = seen(rows[rows["task"] == family], ordinary_ratio())
+    start = fit_laws(rows, LAWS)
+
+    def statistic(table: pd.DataFrame) -> pd.Series:
+        once = table.drop_duplicates(_KEYS)
+        usual = fit_chinchilla(once["n_params"], once["n_tokens"], once["loss"]).law
+        return choices(fit_laws(table, LAWS, start), usual)
+
+    found = estimates(statistic, rows, n=n, seed=seed, by="model")
+    names = ["budget", "inference", "law", "what"]
+    return found.rename_axis(names).reset_index().assign(family=family)
+
+
+def recorded_forecast() -> pd.DataFrame:
+    """Return the forecast as it was committed before the judged models were trained."""
+    return pd.DataFrame(read_json(data_folder() / "testbed" / "forecast.json")["forecast"])
+
+
+# ------------------------------------------------------------------------------ then it is trained
+
+
+def judged(table: pd.DataFrame | None = None) -> pd.DataFrame:
+    """Hold each forecast against the models trained after it.
+
+    Parameters
+    ----------
+    table : DataFrame, optional
+        As :func:`forecast` returns; the recorded one by default.
+
+    Returns
+    -------
+    DataFrame
+        ``family, budget, inference, law, N`` (forecast), ``best, best_low, best_high`` (measured,
+        95 % over seeds), ``promised`` and ``scored`` (pass@k at N by the law and by the models,
+        between two sizes by interpolation in log N), ``best_scored`` (at the best size).
+    """
+    table = recorded_forecast() if table is None else table
+    keys = ["family", "budget", "inference", "law"]
+    wide = table.pivot(index=keys, columns="what", values="value").reset_index()
+    rows = []
+    for _, part in wide.groupby(keys[:3]):
+        family, budget, inference = part.iloc[0][keys[:3]]
+        line = answers(family).line(budget, inference)
+        best, low, high = interval(best_sizes(line))
+        for _, one in part.iterrows():
+            rows.append(
+                {
+                    **{name: one[name] for name in (*keys, "N")},
+                    **{"best": best, "best_low": low, "best_high": high},
+                    "promised": one["score"],
+                    "scored": measured(line, one["N"]),
+                    "best_scored": measured(line, best),
+                }
+            )
+    return pd.DataFrame(rows)
+
+
+def measured(line: pd.DataFrame, N: float) -> float:
+    """Return the mean over seeds of pass@k at a size, between two sizes by interpolation."""
+    mean = line.groupby("n_params")["pass_at_k"].mean()
+    return float(np.interp(np.log(N), np.log(mean.index.to_numpy(float)), mean.to_numpy()))
+
+
+def overtrained_errors(rows: pd.DataFrame, ratio: float) -> pd.DataFrame:
+    """Judge the laws, fitted to what they may see, on the overtrained checkpoints.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        Curves of one family.
+    ratio : float
+        Tokens per parameter above which a checkpoint is overtrained.
+
+    Returns
+    -------
+    DataFrame
+        A row a law and metric: ``mean`` and ``median`` of ``|predicted / seen - 1|``.
+    """
+    fits = fit_laws(seen(rows, ratio), LAWS)
+    beyond = rows[rows["n_tokens"] > ratio * rows["n_params"]]
+    place = beyond["n_params"], beyond["n_tokens"], beyond["k"]
+    found = []
+    for name, fitted in fits.items():
+        for metric in ("neg_log_pass", "pass_at_k"):
+            if hasattr(fitted.law, metric):
+                error = np.abs(getattr(fitted.law, metric)(*place) / beyond[metric] - 1)
+                errors = {"mean": error.mean(), "median": error.median()}
+                found.append({"law": name, "metric": metric, **errors})
+    return pd.DataFrame(found)

@@ -1,0 +1,180 @@
+"""Our own experiment: what its models score at equal training and inference budgets.
+
+A line holds every size at one training budget C = 6 N D; at an inference budget C_inf a size may
+be sampled k = C_inf / 2N times. pass@k is that of whole answers, from their likelihoods. Seeds are
+the clusters: intervals are over seeds.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from t2lib._checks import DataError, FloatArray
+from t2lib.data.registry import data_folder, read_json
+from t2lib.data.suites import load_questions
+from t2lib.passk import pass_at_k_from_nll
+from t2lib.testbed.power import parabola_minimum, shift_power
+
+FAMILIES = ("recall", "arithmetic", "causal", "spatial")
+INFERENCE = (1e6, 1e7, 1e8)  # C_inf, FLOPs a token
+SPAN = 4.0  # a parabola is fitted to the sizes within this factor of the best
+
+
+def losses() -> pd.DataFrame:
+    """Every checkpoint's losses: ``model, n_params, n_tokens, width, seed, budget, unique, rate``.
+
+    Further columns are ``loss`` (nats a symbol of the validation stream) and one a family.
+    """
+    path = data_folder() / "testbed" / "losses.json"
+    return pd.DataFrame(read_json(path)["checkpoints"])
+
+
+def guess_levels() -> dict[str, float]:
+    """Return each family's pass@1 of who knows the language's pairs and reads no question."""
+    found: dict[str, float] = read_json(data_folder() / "testbed" / "losses.json")["guess_levels"]
+    return found
+
+
+def variants() -> pd.DataFrame:
+    """Return pass@k after fine-tuning, at other temperatures, and on repeated tokens."""
+    return pd.read_parquet(data_folder() / "testbed" / "variants.parquet")
+
+
+@dataclass(frozen=True)
+class Answers:
+    """A family's checkpoints and the likelihoods of its whole answers.
+
+    Attributes
+    ----------
+    checkpoints : DataFrame
+        ``model, n_params, n_tokens, width, seed, budget, loss``, sorted by budget and size.
+    nll : ndarray, shape (checkpoints, questions)
+        Nats.
+    """
+
+    checkpoints: pd.DataFrame
+    nll: FloatArray
+
+    def passed(self, k: npt.ArrayLike) -> FloatArray:
+        """Return pass@k of every checkpoint at a k of its own, or at one for all."""
+        ks = np.broadcast_to(np.asarray(k, dtype=float), len(self.nll))
+        return np.array(
+            [pass_at_k_from_nll(q, k).mean() for q, k in zip(self.nll, ks, strict=True)]
+        )
+
+    def line(self, budget: float, inference: float | None) -> pd.DataFrame:
+        """Return the checkpoints of a training budget with ``k`` and ``pass_at_k``.
+
+        Parameters
+        ----------
+        budget : float
+            FLOPs, one of the grid's.
+        inference : float or None
+            C_inf, FLOPs a token; None for one sample.
+
+        Raises
+        ------
+        DataError
+            Where no checkpoint has the budget.
+        """
+        there = np.isclose(self.checkpoints["budget"], budget)
+        if not there.any():
+            raise DataError(f"testbed: no checkpoints at a budget of {budget:g} FLOPs")
+        rows = self.checkpoints[there].reset_index(drop=True)
+        k = samples(rows["n_params"], inference)
+        part = Answers(rows, self.nll[there])
+        return rows.assign(k=k, pass_at_k=part.passed(k))
+
+
+def samples(n_params: npt.ArrayLike, inference: float | None) -> FloatArray:
+    """Return k = C_inf / 2N, at least one sample; one where there is no inference budget."""
+    N = np.asarray(n_params, dtype=float)
+    return np.ones_like(N) if inference is None else np.maximum(inference / (2 * N), 1.0)
+
+
+@cache
+def answers(family: str) -> Answers:
+    """Load a family's checkpoints."""
+    table = load_questions("testbed", family)
+    n_questions = table["question"].nunique()
+    rows = table.iloc[::n_questions][["model", "n_params", "n_tokens"]]
+    nll = table["nll"].to_numpy(float).reshape(len(rows), n_questions)
+    keys = ["model", "n_tokens"]
+    rows = rows.merge(losses()[[*keys, "width", "seed", "budget", "loss"]], on=keys, how="left")
+    order = np.lexsort((rows["seed"], rows["n_params"], rows["budget"]))
+    return Answers(rows.iloc[order].reset_index(drop=True), nll[order])
+
+
+def best_sizes(line: pd.DataFrame, value: str = "pass_at_k") -> pd.Series:
+    """Estimate each seed's best size on a line.
+
+    A parabola in log N is fitted to -log pass@k (or the loss) of the sizes within a factor
+    :data:`SPAN` of the one with the best mean; its minimum is kept within these sizes.
+
+    Returns
+    -------
+    Series
+        N by seed. Seeds that lack a size are left out.
+    """
+    seeds, N, y = objectives(line, value)
+    near = near_best(N, y)
+    return pd.Series(np.exp(parabola_minimum(np.log(N[near]), y[:, near])), index=seeds)
+
+
+def objectives(line: pd.DataFrame, value: str) -> tuple[pd.Index, FloatArray, FloatArray]:
+    """Return seeds, sizes and what is to be least (-log pass@k, the loss), shape (seeds, sizes)."""
+    table = line.pivot(index="seed", columns="n_params", values=value).dropna()
+    y = table.to_numpy(float)
+    if value == "pass_at_k":
+        y = -np.log(np.maximum(y, 1e-12))
+    return table.index, table.columns.to_numpy(float), y
+
+
+def near_best(N: FloatArray, y: FloatArray) -> npt.NDArray[np.bool_]:
+    """Tell which sizes are within a factor :data:`SPAN` of the one with the least mean."""
+    best = N[np.argmin(y.mean(axis=0))]
+    return np.asarray((best * SPAN >= N) & (best / SPAN <= N))
+
+
+def interval(by_seed: pd.Series) -> tuple[float, float, float]:
+    """Return the geometric mean over seeds and its 95 % interval (Student's t)."""
+    from scipy import stats
+
+    log = np.log(by_seed.to_numpy(float))
+    half = stats.t.ppf(0.975, len(log) - 1) * log.std(ddof=1) / len(log) ** 0.5
+    low, middle, high = np.exp([log.mean() - half, log.mean(), log.mean() + half])
+    return float(middle), float(low), float(high)
+
+
+def power(family: str, budget: float, inference: float, *, seeds: int = 5) -> dict[str, float]:
+    """Estimate the noise of a line from its seeds, and which shift it could tell from none.
+
+    Returns
+    -------
+    dict
+        ``sizes`` in the parabola; ``noise``, the standard deviation over seeds of log N that one
+        size's luck stands for (that of -log pass@k over the parabola's curvature), of pass@1 and
+        pass@k in root mean square; ``correlation`` of the two; ``power``, the share of simulated
+        designs with so many seeds and one budget that tell a shift of 1.2 from none at 5 %.
+    """
+    family_answers = answers(family)
+    noises, lucks = [], []
+    for one in (None, inference):
+        _, N, y = objectives(family_answers.line(budget, one), "pass_at_k")
+        near = near_best(N, y)
+        curvature = 2 * np.polyfit(np.log(N[near]), y[:, near].mean(axis=0), 2)[0]
+        luck = y - y.mean(axis=0)
+        lucks.append(luck)
+        freedom = (len(y) - 1) * near.sum()
+        noises.append(float((luck[:, near] ** 2).sum() / freedom) ** 0.5 / curvature)
+    correlation = float(np.corrcoef(lucks[0][:, near].ravel(), lucks[1][:, near].ravel())[0, 1])
+    if min(noises) <= 0:  # no minimum among the sizes: nothing to tell
+        return {"sizes": int(near.sum()), "noise": np.inf, "correlation": correlation, "power": 0.0}
+    noise = float(np.mean(np.square(noises)) ** 0.5)
+    found = shift_power(N[near], noise, curvature=1.0, seeds=seeds, correlation=correlation)
+    return {"sizes": int(near.sum()), "noise": noise, "correlation": correlation, "power": found}

@@ -1,0 +1,106 @@
+"""The cost model against the clock: seconds to sample, over size, prompt, answer and samples."""
+
+from __future__ import annotations
+
+import itertools
+import platform
+import statistics
+import time
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from t2lib.testbed.presets import LAYERS, n_params
+
+WIDTHS, PROMPTS, ANSWERS, SAMPLES = (64, 128, 256), (16, 64), (2, 6, 16), (16, 64, 256)
+REPEATS = 5
+
+
+def counted(width: int, P: int, T: int, k: int, *, cache: bool) -> dict[str, float]:
+    """Count the FLOPs of sampling k answers of T tokens to a prompt of P by three formulas.
+
+    Returns
+    -------
+    dict
+        ``formula``, the usual 2N(P + kT), or 2Nk(P + T) without a cache; ``passes``, 2N times the
+        tokens that really pass through the model (the last of an answer does not; without a cache
+        each passes again for every token after it); ``attention``, the same with the attention to
+        what stands before, 4 layers width a token and token attended to.
+
+    Examples
+    --------
+    >>> found = counted(64, 16, 2, 10, cache=True)
+    >>> [found[name] / (2 * n_params(64)) for name in ("formula", "passes")]
+    [36.0, 26.0]
+    """
+    N = n_params(width)
+    before = 2.0 * LAYERS * width * P * (P + 1)  # of a prompt read once
+    if cache:
+        formula, tokens = P + k * T, P + k * (T - 1)
+        attended = before + 4.0 * LAYERS * width * k * sum(P + t for t in range(1, T))
+    else:
+        formula, tokens = k * (P + T), P + k * sum(P + t for t in range(1, T))
+        again = sum(2.0 * LAYERS * width * (P + t) * (P + t + 1) for t in range(1, T))
+        attended = before + k * again
+    return {
+        "formula": 2.0 * N * formula,
+        "passes": 2.0 * N * tokens,
+        "attention": 2.0 * N * tokens + attended,
+    }
+
+
+def timed(
+    widths: Iterable[int] = WIDTHS,
+    prompts: Iterable[int] = PROMPTS,
+    answers: Iterable[int] = ANSWERS,
+    samples: Iterable[int] = SAMPLES,
+    *,
+    repeats: int = REPEATS,
+) -> dict[str, Any]:
+    """Time the sampler with and without a key-value cache, one thread, compiled beforehand.
+
+    Returns
+    -------
+    dict
+        ``processor``; ``product_flops``, FLOPs a second of a plain matrix product of 512 x 512;
+        ``rows``: ``width, P, T, k, cache, seconds`` (median) and the counts of :func:`counted`.
+    """
+    from t2lib.testbed.grid import one_thread
+
+    one_thread()
+    import jax
+    import jax.numpy as jnp
+
+    from t2lib.testbed.model import initial
+    from t2lib.testbed.sample import drawn
+
+    matrix = jnp.ones((512, 512))
+    product = jax.jit(jnp.matmul)
+    key, rows = jax.random.key(0), []
+    places = itertools.product(widths, prompts, answers, samples, (True, False))
+    for width, P, T, k, cache in places:
+        weights, prompt = initial(width, 0), np.zeros((1, P), dtype=np.uint8)
+
+        def draw(weights: Any = weights, prompt: Any = prompt, T: int = T, k: int = k) -> Any:
+            return drawn(weights, prompt, key, length=T, n=k, use_cache=cache)  # noqa: B023
+
+        seconds = _median(draw, repeats)
+        about = {"width": width, "P": P, "T": T, "k": k, "cache": cache, "seconds": seconds}
+        rows.append(about | counted(width, P, T, k, cache=cache))
+    speed = 2 * 512**3 / _median(lambda: product(matrix, matrix), 20 * repeats)
+    return {
+        "processor": platform.processor() or platform.machine(),
+        "product_flops": speed,
+        "rows": rows,
+    }
+
+
+def _median(call: Any, repeats: int) -> float:
+    call().block_until_ready()
+    seconds = []
+    for _ in range(repeats):
+        begun = time.perf_counter()
+        call().block_until_ready()
+        seconds.append(time.perf_counter() - begun)
+    return statistics.median(seconds)

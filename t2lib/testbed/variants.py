@@ -1,0 +1,135 @@
+"""What becomes of a checkpoint: fine-tuned both ways, or sampled at another temperature."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from t2lib import _parallel as parallel
+from t2lib._checks import DataError
+from t2lib.testbed import corpus, files, grid
+from t2lib.testbed.presets import UNIT_BUDGET, Run, checkpoint_grid, train_flops
+
+TEMPERATURES = (0.3, 0.5, 0.7, 0.85, 1.2, 1.5)
+TUNED = {"tuned=everything": False, "tuned=answers": True}  # whether on the answers only
+BUDGETS = tuple(UNIT_BUDGET * 2**i for i in (5, 6, 7, 8, 9))  # 3.2e11 to 5.12e12 FLOPs
+
+
+def vary_all(folder: Path, runs: list[Run], *, n_jobs: int | None = None) -> int:
+    """Fine-tune and re-score the checkpoints of :data:`BUDGETS`, those that are not done yet.
+
+    Each gets a file beside its own, ``v*.safetensors``: an array (families, questions) of the
+    answers' NLL for every variant. Runs on repeated tokens or with another learning rate have none.
+
+    Parameters
+    ----------
+    folder : Path
+        As :func:`~t2lib.testbed.grid.train_all` leaves it, done or not.
+    runs : list of Run
+    n_jobs : int, optional
+        Processes.
+
+    Returns
+    -------
+    int
+        Checkpoints done by this call.
+
+    Raises
+    ------
+    DataError
+        Where there is no checkpoint to vary, or one is damaged.
+    """
+    places = [
+        folder / run.name / f"d{tokens:010d}.safetensors"
+        for run in runs
+        if not run.unique and run.rate == 1
+        for tokens in varied(run)
+    ]
+    there = [path for path in places if path.exists()]
+    if not there:
+        raise DataError(f"{folder}: no checkpoints to vary: t2 testbed train makes them")
+    left = [path for path in there if not target(path).exists()]
+    for _ in parallel.run([partial(vary, path) for path in left], n_jobs=n_jobs, ordered=False):
+        pass
+    return len(left)
+
+
+def varied(run: Run) -> list[int]:
+    """Return the tokens of a run's checkpoints at :data:`BUDGETS`."""
+    all_tokens = checkpoint_grid(run.width, run.tokens)
+    return [tokens for tokens in all_tokens if budget(run.width, tokens) in BUDGETS]
+
+
+def budget(width: int, tokens: int) -> float:
+    """Return the training budget that a checkpoint of the grid stands for, FLOPs.
+
+    Examples
+    --------
+    >>> budget(32, 31866880)
+    5120000000000.0
+    """
+    steps = np.round(2 * np.log2(train_flops(width, tokens) / UNIT_BUDGET))
+    return float(UNIT_BUDGET * 2 ** (steps / 2))
+
+
+def target(checkpoint: Path) -> Path:
+    """Return where a checkpoint's variants are."""
+    return checkpoint.with_name("v" + checkpoint.name[1:])
+
+
+def vary(path: Path) -> None:
+    """Compute the variants of one checkpoint."""
+    grid.one_thread()
+    from t2lib.testbed import finetune, score
+
+    arrays, facts = files.load(path)
+    weights: Any = {
+        name.removeprefix("weights."): array
+        for name, array in arrays.items()
+        if name.startswith("weights.")
+    }
+    found: dict[str, npt.NDArray[np.float32]] = {"tuned=no": arrays["asked"]}
+    for name, answers_only in TUNED.items():
+        tuned = finetune.tuned(weights, answers_only=answers_only, seed=facts["seed"])
+        found[name] = score.answer_nll(tuned, asked=True)
+    for temperature in TEMPERATURES:
+        found[f"temperature={temperature:g}"] = nll_at(weights, temperature)
+    files.save(target(path), found, facts)
+
+
+def nll_at(weights: Any, temperature: float) -> npt.NDArray[np.float32]:
+    """Return the NLL of every held-out question's whole answer where logits are divided first.
+
+    Parameters
+    ----------
+    weights : dict of arrays
+    temperature : float
+        Of sampling, symbol by symbol; 1 gives :func:`~t2lib.testbed.score.answer_nll`.
+
+    Returns
+    -------
+    ndarray, shape (4 families, 512), nats
+    """
+    rows = []
+    for family in corpus.FAMILIES:
+        text, start, length = corpus.questions(family)
+        logits = _logits(weights)(text[:, :-1])[:, start - 1 : start - 1 + length] / temperature
+        logits -= logits.max(axis=-1, keepdims=True)
+        log_p = logits - np.log(np.exp(logits).sum(axis=-1, keepdims=True))
+        answers = text[:, start : start + length, None].astype(int)
+        rows.append(-np.take_along_axis(log_p, answers, axis=-1)[..., 0].sum(axis=1))
+    return np.array(rows, dtype=np.float32)
+
+
+def _logits(weights: Any) -> Callable[[corpus.Symbols], npt.NDArray[np.float64]]:
+    import jax
+
+    from t2lib.testbed.model import forward
+
+    compiled = jax.jit(lambda text: forward(weights, text)[0])
+    return lambda text: np.asarray(compiled(text), dtype=np.float64)
