@@ -126,13 +126,16 @@ def best_sizes(line: pd.DataFrame, value: str = "pass_at_k") -> pd.Series:
     return pd.Series(np.exp(parabola_minimum(np.log(N[near]), y[:, near])), index=seeds)
 
 
-def objectives(line: pd.DataFrame, value: str) -> tuple[pd.Index, FloatArray, FloatArray]:
-    """Return seeds, sizes and what is to be least (-log pass@k, the loss), shape (seeds, sizes)."""
+def by_seed(line: pd.DataFrame, value: str) -> tuple[pd.Index, FloatArray, FloatArray]:
+    """Return seeds, sizes and a line's values, shape (seeds, sizes); seeds that lack a size go."""
     table = line.pivot(index="seed", columns="n_params", values=value).dropna()
-    y = table.to_numpy(float)
-    if value == "pass_at_k":
-        y = -np.log(np.maximum(y, 1e-12))
-    return table.index, table.columns.to_numpy(float), y
+    return table.index, table.columns.to_numpy(float), table.to_numpy(float)
+
+
+def objectives(line: pd.DataFrame, value: str) -> tuple[pd.Index, FloatArray, FloatArray]:
+    """Return the same of what is to be least: -log pass@k, or the loss."""
+    seeds, N, y = by_seed(line, value)
+    return seeds, N, -np.log(np.maximum(y, 1e-12)) if value == "pass_at_k" else y
 
 
 def near_best(N: FloatArray, y: FloatArray) -> npt.NDArray[np.bool_]:
@@ -141,11 +144,11 @@ def near_best(N: FloatArray, y: FloatArray) -> npt.NDArray[np.bool_]:
     return np.asarray((best * SPAN >= N) & (best / SPAN <= N))
 
 
-def interval(by_seed: pd.Series) -> tuple[float, float, float]:
+def interval(values: pd.Series) -> tuple[float, float, float]:
     """Return the geometric mean over seeds and its 95 % interval (Student's t)."""
     from scipy import stats
 
-    log = np.log(by_seed.to_numpy(float))
+    log = np.log(values.to_numpy(float))
     half = stats.t.ppf(0.975, len(log) - 1) * log.std(ddof=1) / len(log) ** 0.5
     low, middle, high = np.exp([log.mean() - half, log.mean(), log.mean() + half])
     return float(middle), float(low), float(high)

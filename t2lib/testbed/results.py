@@ -81,7 +81,8 @@ def collect(folder: Path, target: Path) -> list[Path]:
             rows.append(size | {"n_samples": facts["n_samples"]})
             nll.append(arrays["nll"])
             correct.append(arrays["correct"])
-            varied = files.load(path)[0] if (path := variants_of(path)).exists() else {}
+            beside = variants_of(path)
+            varied = files.load(beside)[0] if beside.exists() else {}
             variants += [_curves({**size, **about}, *variant) for variant in varied.items()]
     table = pd.DataFrame(rows)
     n_samples = table.pop("n_samples").to_numpy(np.int32).repeat(QUESTIONS)
