@@ -11,8 +11,8 @@ import pytest
 
 from t2lib._checks import DataError
 from t2lib.command.app import main
-from t2lib.testbed import files, finetune, grid, results, score
-from t2lib.testbed.presets import CHUNK, PRESETS, Run, checkpoint_grid, preset
+from t2lib.testbed import files, finetune, grid, results, score, variants
+from t2lib.testbed.presets import CHUNK, PRESETS, Run, checkpoint_grid, preset, train_flops
 from t2lib.testbed.train import State
 
 SMALL = Run(8, 3, 2**17 + 2 * CHUNK)
@@ -75,17 +75,57 @@ def test_unique_tokens_repeat():
 
 
 def test_the_tiny_preset_as_recorded(tmp_path):
-    """Trains the cheapest model of the tiny preset anew; data/testbed has the recorded losses."""
+    """Trains, varies and collects the tiny preset; the record is the laptop preset's, which agrees.
+
+    Every run of the tiny preset but the wall's is the beginning of one of the laptop's.
+    """
     recorded = json.loads((results.DATA / "losses.json").read_text())
-    run = min(PRESETS["tiny"].runs(), key=lambda run: run.width)
-    grid.train_all(tmp_path / "r", [run], n_samples=1000)
-    paths = results.collect(tmp_path / "r", tmp_path / "tables")
-    assert [path.stem for path in paths] == ["likelihoods", "samples", "losses"]
-    found = json.loads(paths[2].read_text())["checkpoints"]
-    assert [row["n_tokens"] for row in found] == checkpoint_grid(run.tokens)
+    folder, target = str(tmp_path / "r"), tmp_path / "tables"
+    for command in ("train", "vary"):
+        assert main(["testbed", command, "--preset", "tiny", "--folder", folder]) == 0
+    assert variants.vary_all(tmp_path / "r", PRESETS["tiny"].runs()) == 0  # nothing left to do
+    assert main(["testbed", "collect", "--folder", folder, "--target", str(target)]) == 0
+    found = json.loads((target / "losses.json").read_text())
+    assert found["corpus"] == recorded["corpus"]
     expected = {(r["model"], r["n_tokens"]): r["loss"] for r in recorded["checkpoints"]}
-    for row in found:
+    judged = [row for row in found["checkpoints"] if row["unique"] == 0]
+    assert {row["width"] for row in judged} == {8, 16, 24, 32}
+    for row in judged:
         assert row["loss"] == pytest.approx(expected[row["model"], row["n_tokens"]], abs=TOLERANCE)
+    assert {row["unique"] for row in found["checkpoints"]} == {0, 2**17}
+
+
+def test_variants_of_a_checkpoint(whole, tmp_path):
+    """At temperature 1 nothing changes; cold sampling sharpens; fine-tuning learns the format."""
+    weights = {n.removeprefix("weights."): a for n, a in whole[1].items() if n.startswith("w")}
+    np.testing.assert_allclose(variants.nll_at(weights, 1.0), whole[1]["nll"], rtol=2e-5)
+    assert variants.nll_at(weights, 0.5).std() > whole[1]["nll"].std()
+    path = tmp_path / "d0000000001.safetensors"
+    files.save(path, whole[1], whole[2])
+    variants.vary(path)
+    found = files.load(variants.target(path))[0]
+    assert set(found) == {"tuned=no", *variants.TUNED} | {
+        f"temperature={t:g}" for t in variants.TEMPERATURES
+    }
+    for name in variants.TUNED:
+        assert found[name].mean() < found["tuned=no"].mean() - 1
+    with pytest.raises(DataError, match="no checkpoints to vary"):
+        variants.vary_all(tmp_path, PRESETS["tiny"].runs())
+
+
+def test_every_size_has_a_checkpoint_at_every_budget():
+    for preset_ in PRESETS.values():
+        for run in preset_.runs():
+            grid_ = checkpoint_grid(run.width, run.tokens)
+            assert run.tokens == grid_[-1]
+            budgets = [variants.budget(run.width, tokens) for tokens in grid_]
+            np.testing.assert_allclose(np.diff(np.log2(budgets)), 0.5)
+            exact = np.array(budgets) / train_flops(run.width, 1)
+            assert np.abs(exact - grid_).max() <= CHUNK / 2 + 1
+    small = preset("laptop", 1.28e12)
+    assert max(train_flops(run.width, run.tokens) for run in small.runs()) < 1.35e12
+    with pytest.raises(DataError, match=r"1e\+06 FLOPs: too few for a checkpoint of any size"):
+        preset("tiny", 1e6).runs()
 
 
 def test_fine_tuning_learns_the_format(whole):
