@@ -45,7 +45,9 @@ data: $(ENVIRONMENT) ## compute data/ again from the released files (T2LIB_MIRRO
 	$(BIN)/t2 data build && T2LIB_RECORD=1 $(BIN)/python book/build.py
 
 testbed: $(ENVIRONMENT) ## train the testbed's models (hours; goes on where it stopped), write data/testbed
-	$(BIN)/t2 testbed train --preset $(PRESET) --folder $(RESULTS) && $(BIN)/t2 testbed collect --folder $(RESULTS)
+	$(BIN)/t2 testbed train --preset $(PRESET) --folder $(RESULTS) && \
+	$(BIN)/t2 testbed vary --preset $(PRESET) --folder $(RESULTS) && \
+	$(BIN)/t2 testbed collect --folder $(RESULTS)
 
 bench: $(ENVIRONMENT) ## time the build, the data and the fits; run the long studies
 	$(BIN)/pytest benchmarks tests -m "bench or slow" --benchmark-enable --timeout 0
