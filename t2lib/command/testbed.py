@@ -76,13 +76,25 @@ def vary(
         show(f"{vary_all(folder, preset(name).runs(), n_jobs=jobs)} checkpoints varied")
 
 
-@app.command("collect", epilog=examples("t2 testbed collect --target data/testbed"))
-def collect(folder: _Folder = _FOLDER, target: Path = Path("data/testbed")) -> None:
+@app.command("collect", epilog=examples("t2 testbed collect --target data"))
+def collect(folder: _Folder = _FOLDER, target: Path = Path("data")) -> None:
     """Write the tables of a results folder: likelihoods, samples, losses."""
     from t2lib.testbed.results import collect
 
     for path in collect(folder, target):
         show(str(path))
+
+
+@app.command("forecast", epilog=examples("t2 testbed forecast"))
+def forecast(target: Path = Path("data")) -> None:
+    """Write what the laws would train at the two largest budgets, from the smaller ones.
+
+    The tables of the data folder must be there (t2 testbed collect, t2 data build).
+    """
+    from t2lib.studies.forecast import write
+
+    write(target)
+    show(str(target / "experiment" / "forecast.json"))
 
 
 @app.command("show", epilog=examples("t2 testbed show"))

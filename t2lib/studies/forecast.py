@@ -8,7 +8,10 @@ train and what that size will score; Chinchilla names its size from the validati
 
 from __future__ import annotations
 
+import itertools
+import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -27,8 +30,10 @@ from t2lib.studies.testbed import (
     best_sizes,
     interval,
     losses,
+    power,
     samples,
 )
+from t2lib.testbed.files import write_whole
 from t2lib.uncertainty.summaries import estimates
 
 BUDGETS = (2.56e12, 5.12e12)  # FLOPs, the two largest
@@ -122,12 +127,36 @@ def forecast(family: str, *, n: int = 100, seed: int = 0) -> pd.DataFrame:
 
     found = estimates(statistic, rows, n=n, seed=seed, by="model")
     names = ["budget", "inference", "law", "what"]
-    return found.rename_axis(names).reset_index().assign(family=family)
+    found.index = pd.MultiIndex.from_tuples(found.index, names=names)
+    return found.reset_index().assign(family=family)
 
 
-def recorded_forecast() -> pd.DataFrame:
-    """Return the forecast as it was committed before the judged models were trained."""
-    return pd.DataFrame(read_json(data_folder() / "testbed" / "forecast.json")["forecast"])
+def write(target: Path, *, n: int = 100, seeds: int = 6) -> None:
+    """Write the design's power and the forecast, as ``experiment/forecast.json``.
+
+    Parameters
+    ----------
+    target : Path
+        The data folder.
+    n : int
+        Resamples.
+    seeds : int
+        Of the design.
+    """
+    powers = [
+        {"family": f, "budget": FIT_BUDGET, "inference": i, "seeds": seeds}
+        | power(f, FIT_BUDGET, i, seeds=seeds)
+        for f, i in itertools.product(FAMILIES, INFERENCE)
+    ]
+    rows = pd.concat([forecast(family, n=n) for family in FAMILIES])
+    found = {"ratio": ordinary_ratio(), "power": powers, "forecast": rows.to_dict("records")}
+    write_whole(target / "experiment" / "forecast.json", json.dumps(found, indent=0).encode())
+
+
+def recorded() -> dict[str, Any]:
+    """Return ``ratio``, ``power`` and ``forecast`` as they were committed beforehand."""
+    found: dict[str, Any] = read_json(data_folder() / "experiment" / "forecast.json")
+    return found | {name: pd.DataFrame(found[name]) for name in ("power", "forecast")}
 
 
 # ------------------------------------------------------------------------------ then it is trained
@@ -148,7 +177,7 @@ def judged(table: pd.DataFrame | None = None) -> pd.DataFrame:
         95 % over seeds), ``promised`` and ``scored`` (pass@k at N by the law and by the models,
         between two sizes by interpolation in log N), ``best_scored`` (at the best size).
     """
-    table = recorded_forecast() if table is None else table
+    table = recorded()["forecast"] if table is None else table
     keys = ["family", "budget", "inference", "law"]
     wide = table.pivot(index=keys, columns="what", values="value").reset_index()
     rows = []

@@ -30,19 +30,20 @@ def losses() -> pd.DataFrame:
 
     Further columns are ``loss`` (nats a symbol of the validation stream) and one a family.
     """
-    path = data_folder() / "testbed" / "losses.json"
-    return pd.DataFrame(read_json(path)["checkpoints"])
+    return pd.read_parquet(data_folder() / "experiment" / "losses.parquet")
 
 
 def guess_levels() -> dict[str, float]:
     """Return each family's pass@1 of who knows the language's pairs and reads no question."""
-    found: dict[str, float] = read_json(data_folder() / "testbed" / "losses.json")["guess_levels"]
+    found: dict[str, float] = read_json(data_folder() / "experiment" / "language.json")[
+        "guess_levels"
+    ]
     return found
 
 
 def variants() -> pd.DataFrame:
     """Return pass@k after fine-tuning, at other temperatures, and on repeated tokens."""
-    return pd.read_parquet(data_folder() / "testbed" / "variants.parquet")
+    return pd.read_parquet(data_folder() / "experiment" / "variants.parquet")
 
 
 @dataclass(frozen=True)
@@ -154,8 +155,20 @@ def interval(values: pd.Series) -> tuple[float, float, float]:
     return float(middle), float(low), float(high)
 
 
-def power(family: str, budget: float, inference: float, *, seeds: int = 5) -> dict[str, float]:
-    """Estimate the noise of a line from its seeds, and which shift it could tell from none.
+def power(
+    family: str, budget: float, inference: float, *, seeds: int, known: int = 2
+) -> dict[str, float]:
+    """Estimate a line's noise from its first seeds, and how often a shift would be told from none.
+
+    Parameters
+    ----------
+    family : str
+    budget, inference : float
+        FLOPs of training, FLOPs a token of an answer.
+    seeds : int
+        Of the design that is judged.
+    known : int
+        Seeds that the noise is estimated from.
 
     Returns
     -------
@@ -168,7 +181,8 @@ def power(family: str, budget: float, inference: float, *, seeds: int = 5) -> di
     family_answers = answers(family)
     noises, lucks = [], []
     for one in (None, inference):
-        _, N, y = objectives(family_answers.line(budget, one), "pass_at_k")
+        line = family_answers.line(budget, one)
+        _, N, y = objectives(line[line["seed"] < known], "pass_at_k")
         near = near_best(N, y)
         curvature = 2 * np.polyfit(np.log(N[near]), y[:, near].mean(axis=0), 2)[0]
         luck = y - y.mean(axis=0)
@@ -181,3 +195,29 @@ def power(family: str, budget: float, inference: float, *, seeds: int = 5) -> di
     noise = float(np.mean(np.square(noises)) ** 0.5)
     found = shift_power(N[near], noise, curvature=1.0, seeds=seeds, correlation=correlation)
     return {"sizes": int(near.sum()), "noise": noise, "correlation": correlation, "power": found}
+
+
+def likelihoods_against_samples() -> pd.DataFrame:
+    """Compare counts of right samples with what the likelihoods expect, a row a family.
+
+    Returns
+    -------
+    DataFrame
+        ``questions`` (checkpoints times questions with 0.001 < p < 0.999), ``expected`` and
+        ``seen`` shares of right answers, and mean and standard deviation of the z-scores of the
+        counts, 0 and 1 where the two agree.
+    """
+    rows = []
+    for family in FAMILIES:
+        keys = ["model", "n_tokens", "question"]
+        nll = load_questions("testbed", family)[[*keys, "nll"]]
+        counts = load_questions("testbed", f"{family}_sampled")[[*keys, "n_samples", "n_correct"]]
+        both = nll.merge(counts, on=keys, validate="one_to_one")
+        p, n = np.exp(-both["nll"]), both["n_samples"]
+        both = both[(p > 1e-3) & (p < 1 - 1e-3)]
+        p, n, c = np.exp(-both["nll"]), both["n_samples"], both["n_correct"]
+        z = (c - n * p) / np.sqrt(n * p * (1 - p))
+        shares = {"expected": p.mean(), "seen": (c / n).mean()}
+        row = {"family": family, "questions": len(both), **shares}
+        rows.append(row | {"z mean": z.mean(), "z s.d.": z.std()})
+    return pd.DataFrame(rows).set_index("family")

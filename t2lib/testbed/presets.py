@@ -132,7 +132,7 @@ PRESETS = {
     ),
     "laptop": Preset(
         (8, 12, 16, 20, 24, 32, 40, 48, 64, 80, 96, 128, 192, 256),
-        5,
+        6,
         3.7e7,
         5.12e12,
         rates=tuple((width, factor) for width in (8, 24, 64) for factor in (0.5, 2.0)),

@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from t2lib._checks import DataError
@@ -79,20 +80,19 @@ def test_the_tiny_preset_as_recorded(tmp_path):
 
     Every run of the tiny preset but the wall's is the beginning of one of the laptop's.
     """
-    recorded = json.loads((results.DATA / "losses.json").read_text())
+    recorded = json.loads((results.DATA / "language.json").read_text())
+    losses = pd.read_parquet(results.DATA / "losses.parquet")
     folder, target = str(tmp_path / "r"), tmp_path / "tables"
     for command in ("train", "vary"):
         assert main(["testbed", command, "--preset", "tiny", "--folder", folder]) == 0
     assert variants.vary_all(tmp_path / "r", PRESETS["tiny"].runs()) == 0  # nothing left to do
     assert main(["testbed", "collect", "--folder", folder, "--target", str(target)]) == 0
-    found = json.loads((target / "losses.json").read_text())
-    assert found["corpus"] == recorded["corpus"]
-    expected = {(r["model"], r["n_tokens"]): r["loss"] for r in recorded["checkpoints"]}
-    judged = [row for row in found["checkpoints"] if row["unique"] == 0]
-    assert {row["width"] for row in judged} == {8, 16, 24, 32}
-    for row in judged:
-        assert row["loss"] == pytest.approx(expected[row["model"], row["n_tokens"]], abs=TOLERANCE)
-    assert {row["unique"] for row in found["checkpoints"]} == {0, 2**17}
+    assert json.loads((target / "experiment" / "language.json").read_text()) == recorded
+    found = pd.read_parquet(target / "experiment" / "losses.parquet")
+    assert set(found["unique"]) == {0, 2**17}
+    judged = found[found["unique"] == 0].merge(losses, on=["model", "n_tokens"], how="left")
+    assert set(judged["width_x"]) == {8, 16, 24, 32}
+    np.testing.assert_allclose(judged["loss_x"], judged["loss_y"], atol=TOLERANCE)
 
 
 def test_variants_of_a_checkpoint(whole, tmp_path):
