@@ -48,6 +48,7 @@ LAWS = (
     "KumaraswamyLaw",
 )
 SIZES = np.geomspace(2088, 1.6e6, 301)  # N among which a law chooses
+K = 4 ** np.arange(9)  # that the laws are fitted to
 _KEYS = ["model", "n_params", "n_tokens"]
 
 
@@ -72,7 +73,7 @@ def seen(table: pd.DataFrame, ratio: float) -> pd.DataFrame:
 def curves() -> pd.DataFrame:
     """Return the testbed's curves from likelihoods, with the validation loss beside."""
     table = load_curves("testbed")
-    table = table[table["task"].isin(FAMILIES)]
+    table = table[table["task"].isin(FAMILIES) & table["k"].isin(K)]
     return table.merge(losses()[[*_KEYS, "loss"]], on=_KEYS, validate="many_to_one")
 
 
@@ -90,8 +91,8 @@ def choices(fits: Mapping[str, Fit], chinchilla: Chinchilla) -> pd.Series:
     Returns
     -------
     Series
-        By ``(budget, inference, law, what)``: ``N``, its ``score``, and ``at_chinchilla``, the
-        law's score of Chinchilla's size. The law "Chinchilla" has ``N`` only.
+        By ``(budget, inference, law, what)``: ``N`` and, of laws that know it, pass@k there
+        (``score``) and at Chinchilla's size (``at_chinchilla``).
     """
     found: dict[tuple[float, float, str, str], float] = {}
     for budget in BUDGETS:
@@ -103,8 +104,9 @@ def choices(fits: Mapping[str, Fit], chinchilla: Chinchilla) -> pd.Series:
                 best = int(np.argmax(values))
                 at_usual = score(fitted.law, np.array([usual]), budget, inference)
                 found[budget, inference, name, "N"] = SIZES[best]
-                found[budget, inference, name, "score"] = values[best]
-                found[budget, inference, name, "at_chinchilla"] = float(at_usual[0])
+                if hasattr(fitted.law, "pass_at_k"):
+                    found[budget, inference, name, "score"] = values[best]
+                    found[budget, inference, name, "at_chinchilla"] = float(at_usual[0])
     return pd.Series(found)
 
 
@@ -131,7 +133,7 @@ def forecast(family: str, *, n: int = 100, seed: int = 0) -> pd.DataFrame:
     return found.reset_index().assign(family=family)
 
 
-def write(target: Path, *, n: int = 100, seeds: int = 6) -> None:
+def write(target: Path, *, n: int = 60, seeds: int = 6) -> None:
     """Write the design's power and the forecast, as ``experiment/forecast.json``.
 
     Parameters

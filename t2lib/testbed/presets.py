@@ -80,9 +80,7 @@ class Preset:
 
     Attributes
     ----------
-    widths : tuple of int
-    seeds : int
-        Of every width.
+    sizes : tuple of (width, seeds)
     tokens, flops : float
         Training ends at the last budget with no more of either.
     n_samples : int
@@ -93,22 +91,21 @@ class Preset:
         Runs on repeated tokens, ``wall_seeds`` seeds, to ``wall_flops``.
     """
 
-    widths: tuple[int, ...]
-    seeds: int
+    sizes: tuple[tuple[int, int], ...]
     tokens: float
     flops: float
     n_samples: int = 10_000
     rates: tuple[tuple[int, float], ...] = ()
     wall: tuple[tuple[int, int], ...] = ()
-    wall_seeds: int = 3
+    wall_seeds: int = 2
     wall_flops: float = 1.28e12
 
     def runs(self) -> list[Run]:
         """Return every run, the longest first: so the last ones end together."""
         found = [
             Run(width, seed, self._end(width))
-            for width in self.widths
-            for seed in range(self.seeds)
+            for width, seeds in self.sizes
+            for seed in range(seeds)
         ]
         found += [Run(w, 0, self._end(w, tokens=RATE_TOKENS), rate=r) for w, r in self.rates]
         found += [
@@ -128,17 +125,29 @@ class Preset:
 
 PRESETS = {
     "tiny": Preset(
-        (8, 16, 24, 32), 1, 2**19, 1e11, 1000, rates=((8, 0.5),), wall=((8, 2**17),), wall_seeds=1
+        tuple((width, 1) for width in (8, 16, 24, 32)),
+        2**19,
+        1e11,
+        1000,
+        rates=((8, 0.5),),
+        wall=((8, 2**17),),
+        wall_seeds=1,
     ),
     "laptop": Preset(
-        (8, 12, 16, 20, 24, 32, 40, 48, 64, 80, 96, 128, 192, 256),
-        6,
+        (
+            *((width, 5) for width in (8, 12, 16, 20)),
+            *((width, 6) for width in (24, 32, 40, 48, 64, 80, 96, 128, 192, 256)),
+        ),
         3.7e7,
         5.12e12,
         rates=tuple((width, factor) for width in (8, 24, 64) for factor in (0.5, 2.0)),
         wall=tuple((w, 2**log) for w in (16, 24, 32, 48, 64) for log in (16, 18, 20)),
     ),
-    "gpu": Preset((48, 64, 96, 128, 192, 256, 384, 512, 768, 1024), 3, 2**28, 4.1e16),
+    "gpu": Preset(
+        tuple((width, 3) for width in (48, 64, 96, 128, 192, 256, 384, 512, 768, 1024)),
+        2**28,
+        4.1e16,
+    ),
 }
 
 
