@@ -120,16 +120,18 @@ def best_sizes(line: pd.DataFrame, value: str = "pass_at_k") -> pd.Series:
     Returns
     -------
     Series
-        N by seed. Seeds that lack a size are left out.
+        N by seed. Seeds that lack one of these sizes are left out.
     """
     seeds, N, y = objectives(line, value)
     near = near_best(N, y)
-    return pd.Series(np.exp(parabola_minimum(np.log(N[near]), y[:, near])), index=seeds)
+    whole = np.asarray(np.isfinite(y[:, near]).all(axis=1))
+    found = parabola_minimum(np.log(N[near]), y[whole][:, near])
+    return pd.Series(np.exp(found), index=seeds[whole])
 
 
 def by_seed(line: pd.DataFrame, value: str) -> tuple[pd.Index, FloatArray, FloatArray]:
-    """Return seeds, sizes and a line's values, shape (seeds, sizes); seeds that lack a size go."""
-    table = line.pivot(index="seed", columns="n_params", values=value).dropna()
+    """Return seeds, sizes and a line's values, shape (seeds, sizes), NaN where a seed lacks one."""
+    table = line.pivot(index="seed", columns="n_params", values=value)
     return table.index, table.columns.to_numpy(float), table.to_numpy(float)
 
 
@@ -141,7 +143,7 @@ def objectives(line: pd.DataFrame, value: str) -> tuple[pd.Index, FloatArray, Fl
 
 def near_best(N: FloatArray, y: FloatArray) -> npt.NDArray[np.bool_]:
     """Tell which sizes are within a factor :data:`SPAN` of the one with the least mean."""
-    best = N[np.argmin(y.mean(axis=0))]
+    best = N[np.argmin(np.nanmean(y, axis=0))]
     return np.asarray((best * SPAN >= N) & (best / SPAN <= N))
 
 
@@ -221,3 +223,19 @@ def likelihoods_against_samples() -> pd.DataFrame:
         row = {"family": family, "questions": len(both), **shares}
         rows.append(row | {"z mean": z.mean(), "z s.d.": z.std()})
     return pd.DataFrame(rows).set_index("family")
+
+
+def rate_check() -> pd.DataFrame:
+    """Compare learning rates: loss less that of the rule, at the last tokens all factors reached.
+
+    Returns
+    -------
+    DataFrame
+        By ``width`` and ``n_tokens``, a column a factor on the rule, nats; first seed.
+    """
+    table = losses().query("unique == 0 and seed == 0")
+    widths = table.loc[table["rate"] != 1, "width"].unique()
+    table = table[table["width"].isin(widths)]
+    wide = table.pivot(index=["width", "n_tokens"], columns="rate", values="loss").dropna()
+    last = wide.groupby("width").tail(1)
+    return last.sub(last[1.0], axis=0)

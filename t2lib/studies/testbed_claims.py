@@ -123,7 +123,7 @@ def duels(lines: pd.DataFrame) -> pd.DataFrame:
         seeds, N, passed = by_seed(line, "pass_at_k")
         usual = usual_size(line["budget"].iloc[0])
         for i, seed in enumerate(seeds):
-            chosen = smaller_choice(N, np.delete(passed, i, axis=0), usual)
+            chosen = smaller_choice(N, passed, i, usual)
             ours, theirs = np.maximum(passed[i, [chosen, list(N).index(usual)]], 1e-12)
             row = dict(zip(("family", "budget", "inference"), keys, strict=True))
             pair = {"seed": seed, "n_params": N[chosen], "usual": usual}
@@ -131,9 +131,14 @@ def duels(lines: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def smaller_choice(N: FloatArray, passed: FloatArray, usual: float) -> int:
-    """Return the place of the best size below Chinchilla's, by the mean over seeds."""
-    return int(np.argmax(np.where(usual > N, passed.mean(axis=0), -1.0)))
+def smaller_choice(N: FloatArray, passed: FloatArray, left_out: int, usual: float) -> int:
+    """Return the place of the best size below Chinchilla's, by the mean over the other seeds.
+
+    Among the sizes that the seed left out has been trained at.
+    """
+    others = np.nanmean(np.delete(passed, left_out, axis=0), axis=0)
+    there = (usual > N) & np.isfinite(passed[left_out])
+    return int(np.argmax(np.where(there, others, -1.0)))
 
 
 def all_lines() -> pd.DataFrame:
@@ -203,7 +208,7 @@ def gains_by_difficulty() -> pd.DataFrame:
         passed = np.array([right[:, groups == g].mean(axis=1) for g in range(GROUPS)]).T
         seeds, N, whole = by_seed(table.assign(pass_at_k=right.mean(axis=1)), "pass_at_k")
         for i, seed in enumerate(seeds):
-            chosen = N[smaller_choice(N, np.delete(whole, i, axis=0), usual)]
+            chosen = N[smaller_choice(N, whole, i, usual)]
             of_seed = (table["seed"] == seed).to_numpy()
             ours, theirs = (
                 passed[of_seed & (table["n_params"] == size).to_numpy()][0]
@@ -265,3 +270,9 @@ def tuning_slopes() -> pd.DataFrame:
             row = {"variant": variant, "family": family, "n_params": n_params, "slope": middle}
             rows.append(row | {"low": middle - half, "high": middle + half})
     return pd.DataFrame(rows)
+
+
+def share_won(found: pd.DataFrame) -> pd.Series:
+    """Return the share of :func:`duels` won, the duels, and the median factor that was gained."""
+    gain = float(np.exp(found["log_gain"].median()))
+    return pd.Series({"won": found["won"].mean(), "duels": len(found), "median factor": gain})
