@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Callable, Sequence
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from scipy import special
 
 from t2lib import _parallel as parallel
 from t2lib._checks import DataError
@@ -97,39 +98,43 @@ def vary(path: Path) -> None:
     for name, answers_only in TUNED.items():
         tuned = finetune.tuned(weights, answers_only=answers_only, seed=facts["seed"])
         found[name] = score.answer_nll(tuned, asked=True)
-    for temperature in TEMPERATURES:
-        found[f"temperature={temperature:g}"] = nll_at(weights, temperature)
+    for temperature, nll in zip(TEMPERATURES, nll_at(weights, TEMPERATURES), strict=True):
+        found[f"temperature={temperature:g}"] = nll
     files.save(target(path), found, facts)
 
 
-def nll_at(weights: Any, temperature: float) -> npt.NDArray[np.float32]:
+def nll_at(weights: Any, temperatures: Sequence[float]) -> npt.NDArray[np.float32]:
     """Return the NLL of every held-out question's whole answer where logits are divided first.
 
     Parameters
     ----------
     weights : dict of arrays
-    temperature : float
+    temperatures : sequence of float
         Of sampling, symbol by symbol; 1 gives :func:`~t2lib.testbed.score.answer_nll`.
 
     Returns
     -------
-    ndarray, shape (4 families, 512), nats
+    ndarray, shape (temperatures, 4 families, 512), nats
     """
-    rows = []
+    found = []
     for family in corpus.FAMILIES:
         text, start, length = corpus.questions(family)
-        logits = _logits(weights)(text[:, :-1])[:, start - 1 : start - 1 + length] / temperature
-        logits -= logits.max(axis=-1, keepdims=True)
-        log_p = logits - np.log(np.exp(logits).sum(axis=-1, keepdims=True))
+        logits = np.asarray(_logits()(weights, text[:, :-1]), dtype=np.float64)
+        logits = logits[:, start - 1 : start - 1 + length]
         answers = text[:, start : start + length, None].astype(int)
-        rows.append(-np.take_along_axis(log_p, answers, axis=-1)[..., 0].sum(axis=1))
-    return np.array(rows, dtype=np.float32)
+        found.append([_nll(logits / temperature, answers) for temperature in temperatures])
+    return np.array(found, dtype=np.float32).swapaxes(0, 1)
 
 
-def _logits(weights: Any) -> Callable[[corpus.Symbols], npt.NDArray[np.float64]]:
+def _nll(logits: npt.NDArray[np.float64], answers: npt.NDArray[np.int64]) -> Any:
+    right = np.take_along_axis(logits, answers, axis=-1)[..., 0]
+    return (special.logsumexp(logits, axis=-1) - right).sum(axis=1)
+
+
+@cache
+def _logits() -> Callable[..., Any]:
     import jax
 
     from t2lib.testbed.model import forward
 
-    compiled = jax.jit(lambda text: forward(weights, text)[0])
-    return lambda text: np.asarray(compiled(text), dtype=np.float64)
+    return jax.jit(lambda weights, text: forward(weights, text)[0])
