@@ -133,7 +133,7 @@ def forecast(family: str, *, n: int = 100, seed: int = 0) -> pd.DataFrame:
     return found.reset_index().assign(family=family)
 
 
-def write(target: Path, *, n: int = 60, seeds: int = 5) -> None:
+def write(target: Path, *, n: int = 60, seeds: int = 6) -> None:
     """Write the design's power and the forecast, as ``experiment/forecast.json``.
 
     Parameters

@@ -134,7 +134,10 @@ PRESETS = {
         wall_seeds=1,
     ),
     "laptop": Preset(
-        tuple((w, 5) for w in (8, 12, 16, 20, 24, 32, 40, 48, 64, 80, 96, 128, 192, 256)),
+        (
+            *((width, 5) for width in (8, 12, 16, 20)),
+            *((width, 6) for width in (24, 32, 40, 48, 64, 80, 96, 128, 192, 256)),
+        ),
         3.7e7,
         5.12e12,
         rates=tuple((width, factor) for width in (8, 24, 64) for factor in (0.5, 2.0)),
