@@ -83,6 +83,8 @@ class Preset:
     sizes : tuple of (width, seeds)
     tokens, flops : float
         Training ends at the last budget with no more of either.
+    far : tuple of (width, seeds)
+        Sizes of which so many seeds are trained to the last budget, whatever the tokens.
     n_samples : int
         How often every question is sampled.
     rates : tuple of (width, factor)
@@ -95,6 +97,7 @@ class Preset:
     tokens: float
     flops: float
     n_samples: int = 10_000
+    far: tuple[tuple[int, int], ...] = ()
     rates: tuple[tuple[int, float], ...] = ()
     wall: tuple[tuple[int, int], ...] = ()
     wall_seeds: int = 2
@@ -102,14 +105,15 @@ class Preset:
 
     def runs(self) -> list[Run]:
         """Return every run, the longest first: so the last ones end together."""
+        far = dict(self.far)
         found = [
-            Run(width, seed, self._end(width))
+            Run(width, seed, self._end(width, np.inf if seed < far.get(width, 0) else self.tokens))
             for width, seeds in self.sizes
             for seed in range(seeds)
         ]
-        found += [Run(w, 0, self._end(w, tokens=RATE_TOKENS), rate=r) for w, r in self.rates]
+        found += [Run(w, 0, self._end(w, RATE_TOKENS), rate=r) for w, r in self.rates]
         found += [
-            Run(width, seed, self._end(width, flops=self.wall_flops), unique=unique)
+            Run(width, seed, self._end(width, self.tokens, self.wall_flops), unique=unique)
             for width, unique in self.wall
             for seed in range(self.wall_seeds)
         ]
@@ -118,9 +122,9 @@ class Preset:
             raise DataError(f"{self.flops:g} FLOPs: too few for a checkpoint of any size")
         return sorted(found, key=lambda run: -(n_params(run.width) ** 0.5) * run.tokens)
 
-    def _end(self, width: int, *, tokens: float = np.inf, flops: float = np.inf) -> int:
+    def _end(self, width: int, tokens: float, flops: float = np.inf) -> int:
         paid = min(flops, self.flops) / train_flops(width, 1) + CHUNK / 2  # as the grid rounds
-        return max(checkpoint_grid(width, min(tokens, self.tokens, paid)), default=0)
+        return max(checkpoint_grid(width, min(tokens, paid)), default=0)
 
 
 PRESETS = {
@@ -140,6 +144,7 @@ PRESETS = {
         ),
         3.7e7,
         5.12e12,
+        far=((20, 3), (24, 3)),  # what approach 2 chose for the largest budget
         rates=tuple((width, factor) for width in (8, 24, 64) for factor in (0.5, 2.0)),
         wall=tuple((w, 2**log) for w in (16, 24, 32, 48, 64) for log in (16, 18, 20)),
     ),
