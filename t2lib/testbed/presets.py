@@ -111,7 +111,9 @@ class Preset:
             for width, seeds in self.sizes
             for seed in range(seeds)
         ]
-        found += [Run(w, 0, self._end(w, RATE_TOKENS), rate=r) for w, r in self.rates]
+        found += [
+            Run(w, 0, self._end(w, min(RATE_TOKENS, self.tokens)), rate=r) for w, r in self.rates
+        ]
         found += [
             Run(width, seed, self._end(width, self.tokens, self.wall_flops), unique=unique)
             for width, unique in self.wall
