@@ -17,7 +17,7 @@ import pandas as pd
 from t2lib._checks import DataError, FloatArray
 from t2lib.data.registry import data_folder, read_json
 from t2lib.data.suites import load_questions
-from t2lib.passk import pass_at_k_from_nll
+from t2lib.passk import pass_at_k, pass_at_k_from_nll
 from t2lib.testbed.power import parabola_minimum, shift_power
 
 FAMILIES = ("recall", "arithmetic", "causal", "spatial")
@@ -148,10 +148,10 @@ def near_best(N: FloatArray, y: FloatArray) -> npt.NDArray[np.bool_]:
 
 
 def interval(values: pd.Series) -> tuple[float, float, float]:
-    """Return the geometric mean over seeds and its 95 % interval (Student's t)."""
+    """Return the geometric mean over the seeds at hand and its 95 % interval (Student's t)."""
     from scipy import stats
 
-    log = np.log(values.to_numpy(float))
+    log = np.log(values.dropna().to_numpy(float))
     half = stats.t.ppf(0.975, len(log) - 1) * log.std(ddof=1) / len(log) ** 0.5
     low, middle, high = np.exp([log.mean() - half, log.mean(), log.mean() + half])
     return float(middle), float(low), float(high)
@@ -215,13 +215,18 @@ def likelihoods_against_samples() -> pd.DataFrame:
         nll = load_questions("testbed", family)[[*keys, "nll"]]
         counts = load_questions("testbed", f"{family}_sampled")[[*keys, "n_samples", "n_correct"]]
         both = nll.merge(counts, on=keys, validate="one_to_one")
-        p, n = np.exp(-both["nll"]), both["n_samples"]
-        both = both[(p > 1e-3) & (p < 1 - 1e-3)]
-        p, n, c = np.exp(-both["nll"]), both["n_samples"], both["n_correct"]
+        p = np.exp(-both["nll"])
+        by = both[["model", "n_tokens"]].astype(str).agg("-".join, axis=1)
+        exact = (-np.expm1(128 * np.log1p(-p.clip(upper=1 - 1e-12)))).groupby(by).mean()
+        counted = pass_at_k(both["n_samples"], both["n_correct"], 128)
+        off = (pd.Series(counted, both.index).groupby(by).mean() / exact - 1).abs()
+        off = off[p.groupby(by).mean() >= 1e-3].median()
+        both, p = both[(p > 1e-3) & (p < 1 - 1e-3)], p[(p > 1e-3) & (p < 1 - 1e-3)]
+        n, c = both["n_samples"], both["n_correct"]
         z = (c - n * p) / np.sqrt(n * p * (1 - p))
         shares = {"expected": p.mean(), "seen": (c / n).mean()}
         row = {"family": family, "questions": len(both), **shares}
-        rows.append(row | {"z mean": z.mean(), "z s.d.": z.std()})
+        rows.append(row | {"z mean": z.mean(), "z s.d.": z.std(), "off": off})
     return pd.DataFrame(rows).set_index("family")
 
 
