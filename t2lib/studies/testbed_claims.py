@@ -48,6 +48,7 @@ BUDGETS = (1.28e12, 2.56e12, 5.12e12)
 GUESSED = 0.5  # a case counts where guessing explains no more than this share of the best score
 FACTOR = 3.0
 GOOD = 0.10
+HOLDS = 0.9  # share of the cases
 GROUPS = 8
 
 
@@ -168,6 +169,41 @@ def tuned_lines() -> pd.DataFrame:
     return pd.DataFrame(parts)
 
 
+def both_approaches(forecast: pd.DataFrame) -> pd.DataFrame:
+    """Apply the rule of claim 2 to a forecast.
+
+    Parameters
+    ----------
+    forecast : DataFrame
+        As :func:`t2lib.studies.forecast.forecast` returns.
+
+    Returns
+    -------
+    DataFrame
+        A row a case: N of ``AdditiveLaw``, ``BetaRegressionLaw`` and ``Chinchilla``; ``smaller``,
+        whether both are smaller than Chinchilla's; ``factor`` between the two; ``agree``.
+    """
+    keys = ["family", "budget", "inference"]
+    sizes = forecast[forecast["what"] == "N"].pivot(index=keys, columns="law", values="value")
+    one, two = sizes["AdditiveLaw"], sizes["BetaRegressionLaw"]
+    smaller = (one < sizes["Chinchilla"]) & (two < sizes["Chinchilla"])
+    factor = np.exp(np.abs(np.log(one / two)))
+    found = sizes[["AdditiveLaw", "BetaRegressionLaw", "Chinchilla"]]
+    found = found.assign(smaller=smaller, factor=factor, agree=smaller & (factor <= FACTOR))
+    return found.reset_index()
+
+
+def verdict(share: float) -> str:
+    """Return the scorecard's word for a share of cases.
+
+    Examples
+    --------
+    >>> verdict(0.95), verdict(0.5), verdict(0.1)
+    ('holds', 'mixed', 'fails')
+    """
+    return "holds" if share >= HOLDS else "fails" if share <= 1 - HOLDS else "mixed"
+
+
 def power_law_cases(curves: pd.DataFrame) -> pd.DataFrame:
     """Apply the criterion of claim 6 to the testbed's checkpoints.
 
@@ -219,6 +255,20 @@ def gains_by_difficulty() -> pd.DataFrame:
                 gain = np.log(np.maximum(ours[group], 1e-9) / np.maximum(theirs[group], 1e-9))
                 middle = difficulty[groups == group].mean()
                 rows.append(row | {"group": group, "difficulty": middle, "log_gain": gain})
+    return pd.DataFrame(rows)
+
+
+def recall_differences() -> pd.DataFrame:
+    """Return :func:`recall_difference` of every pair of budgets: mean over seeds, 95 % interval."""
+    from scipy import stats
+
+    rows = []
+    for (budget, inference), part in gains_by_difficulty().groupby(["budget", "inference"]):
+        values = recall_difference(part)
+        half = stats.t.ppf(0.975, len(values) - 1) * stats.sem(values)
+        middle = float(values.mean())
+        row = {"budget": budget, "inference": inference, "difference": middle}
+        rows.append(row | {"low": middle - half, "high": middle + half})
     return pd.DataFrame(rows)
 
 
