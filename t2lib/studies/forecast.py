@@ -161,6 +161,31 @@ def recorded() -> dict[str, Any]:
     return found | {name: pd.DataFrame(found[name]) for name in ("power", "forecast")}
 
 
+def without_guessing(rows: pd.DataFrame) -> pd.DataFrame:
+    """Leave out the rows of one family in which guessing explains more than half of pass@k."""
+    from t2lib.testbed.corpus import guess_level
+
+    family = str(rows["task"].iloc[0])
+    guesses = {k: guess_level(family, int(k)) for k in rows["k"].unique()}
+    return rows[rows["pass_at_k"] >= 2 * rows["k"].map(guesses)]
+
+
+def refitted(family: str, rows: pd.DataFrame) -> pd.DataFrame:
+    """Forecast one family from other rows than the rules say, without intervals.
+
+    Returns
+    -------
+    DataFrame
+        As :func:`forecast`, ``value`` only.
+    """
+    once = rows.drop_duplicates(_KEYS)
+    usual = fit_chinchilla(once["n_params"], once["n_tokens"], once["loss"]).law
+    found = choices(fit_laws(rows, LAWS), usual)
+    names = ["budget", "inference", "law", "what"]
+    found.index = pd.MultiIndex.from_tuples(found.index, names=names)
+    return found.rename("value").reset_index().assign(family=family)
+
+
 # ------------------------------------------------------------------------------ then it is trained
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import pandas as pd
 from scipy import optimize
@@ -80,6 +82,32 @@ def fitted_decay(rows: pd.DataFrame, law: Chinchilla) -> float:
 
     found = optimize.minimize_scalar(squares, bounds=(np.log(0.1), np.log(1e3)), method="bounded")
     return float(np.exp(found.x))
+
+
+def errors_of_forms(
+    rows: pd.DataFrame, law: Chinchilla, forms: Mapping[str, tuple[float, float]]
+) -> pd.DataFrame:
+    """Return root mean square errors of the extra loss, nats, by form and epochs.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        Of :func:`pairs`.
+    law : Chinchilla
+    forms : mapping of str to (R*_D, R*_N)
+    """
+    epochs = rows["epochs"]
+    parts = {
+        "to 4 epochs": epochs.between(1.01, 4),
+        "4 to 16": (epochs > 4) & (epochs <= 16),
+        "beyond": epochs > 16,
+    }
+    errors = {name: rows["extra"] - predicted(rows, law, *form) for name, form in forms.items()}
+    found = {
+        part: {name: float(np.sqrt((e[here] ** 2).mean())) for name, e in errors.items()}
+        for part, here in parts.items()
+    }
+    return pd.DataFrame(found).rename_axis("form")
 
 
 def best_under_stock(inference: float, budget: float) -> pd.DataFrame:

@@ -1,0 +1,35 @@
+"""Chapter 14: the forecast against what was trained, read from the executed notebook."""
+
+from collections.abc import Callable
+
+import pytest
+
+
+@pytest.fixture(scope="module")
+def said(numbers: Callable[[str], dict[str, str]]) -> dict[str, float]:
+    """Return the numbers that the chapter put into its prose."""
+    return {name: float(text.split(" ")[0]) for name, text in numbers("14").items()}
+
+
+@pytest.mark.parametrize("law", ["BetaConsistentLaw", "AdditiveLaw", "BetaRegressionLaw"])
+def test_no_law_of_sampling_beats_chinchillas_size(said: dict[str, float], law: str) -> None:
+    assert said["lost-Chinchilla"] < said[f"lost-{law}"]
+
+
+def test_recall_is_where_every_law_fails(said: dict[str, float]) -> None:
+    assert said["lost-recall"] > 20
+
+
+def test_extrapolation_is_worse_than_published(said: dict[str, float]) -> None:
+    assert said["error-1"] > 2.8
+    assert said["error-2"] > 8.4
+
+
+def test_claims_two_and_four_by_their_rules(said: dict[str, float]) -> None:
+    """Claim 2 is mixed, claim 4 fails, as the scorecard says."""
+    assert 0.1 < said["agree"] / 24 < 0.9
+    assert said["good"] / 8 <= 0.1
+
+
+def test_the_design_can_tell_a_shift_of_a_fifth(said: dict[str, float]) -> None:
+    assert said["power-least"] >= 0.9
