@@ -15,7 +15,7 @@ from t2lib._checks import DataError, clip, counted, plain, visible
 from t2lib.data.schemas import CHECKPOINT, validate
 from t2lib.data.tables import WORDS
 from t2lib.evals.choices import Choices
-from t2lib.evals.settings import Facts, differing, half_known, in_words, larger_side
+from t2lib.evals.settings import Facts, differing, half_known, in_words, larger_side, with_unset
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -201,7 +201,7 @@ class Collected:
     def _alike(self, curves: pd.DataFrame) -> pd.DataFrame:
         """Keep of each task the checkpoints that answered the same, in the same way."""
         for keys in _by_task(curves).values():
-            facts = [self.facts.get(key, {}) for key in keys]
+            facts = with_unset([self.facts.get(key, {}) for key in keys])
             kept = [True] * len(keys)
             task = f"task {clip(str(keys[0][2]))}"
             if found := differing(facts):
