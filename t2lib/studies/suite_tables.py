@@ -82,6 +82,11 @@ def chosen(suite: SuiteFit, task: str) -> str:
     )
 
 
+def judged_on(suite: SuiteFit, task: str, law: str) -> str:
+    """The metric that a law of a task is judged on: of the loss alone, the loss."""
+    return METRIC[suite.task(task)["kind"]] if "k" in LAWS[law].columns else "mean_nll"
+
+
 def in_short(suite: SuiteFit) -> pd.DataFrame:
     """One row a task: its best law, that law's plan inside the data, and where it would go."""
     rows = []
@@ -235,9 +240,7 @@ def errors(suite: SuiteFit) -> pd.DataFrame:
     for task in suite.tasks:
         numbers = suite.task(task)
         for name in suite.law_names(task):
-            found = numbers["laws"][name]["errors"]
-            # A law of the loss alone is judged on the loss.
-            metric = METRIC[numbers["kind"]] if "k" in LAWS[name].columns else "mean_nll"
+            found, metric = numbers["laws"][name]["errors"], judged_on(suite, task, name)
             row = {"task": task, "law": label(name), "of": UNITS[metric]}
             row["in sample"] = _or_dash(found["in"][metric], ".3g")
             if "out" in found:

@@ -11,6 +11,7 @@ from suites import HOSTILE, curve_table
 
 import t2lib as t2
 from t2lib.command.report import make_report, picture, table
+from t2lib.plots import log_counts
 from t2lib.studies.suite_figures import figure_text, groups, readable_ticks
 
 
@@ -150,3 +151,24 @@ def test_the_report_says_what_is_to_be_doubted_and_why_there_is_no_plan():
     assert first.count("<strong>To be doubted.</strong> words: ") == 2
     assert "chosen in sample: no interval and no plan: the checkpoints lie in one line" in first
     assert "<strong>Take care.</strong> words: " in first and "none was held out" in first
+
+
+def test_losses_at_one_k_are_reported_by_the_loss():
+    """No law of k can be fitted to them: the Chinchilla law is drawn, and what it is judged on."""
+    curves = curve_table(["words"])
+    curves = curves[curves["k"] == 1]
+    page = make_report(curves, t2.fit_suite(curves, n_bootstrap=0), on_step=lambda *_: None)
+    assert "words: Chinchilla, " in page and "k is 1 in every row" in page
+    assert page.count("<img") == 4
+
+
+def test_counts_on_an_axis_are_written_short():
+    figure, ax = plt.subplots(figsize=(2.9, 2.6))
+    ax.set(xscale="log", xlim=(9e7, 9e8), yscale="log", ylim=(1e6, 1e9))
+    for axis in (ax.xaxis, ax.yaxis):
+        log_counts(axis)
+    figure.canvas.draw()
+    x, y = ({x.get_text() for x in a.get_ticklabels(which="both")} for a in (ax.xaxis, ax.yaxis))
+    assert {"100M", "200M", "500M"} <= x and {"1M", "1B"} <= y and "2M" not in y
+    assert not any("10^" in text for text in x | y)
+    plt.close(figure)
