@@ -62,7 +62,8 @@ _AGAIN = "run the harness again with --log_samples"
 _POINTER = b"version https://git-lfs.github.com/spec/"
 MORE_KINDS = (".json", ".eval", ".yaml", ".yml")  # read where a tool's log is recognised
 _AT_ONCE = 32  # checkpoints whose curves are computed together
-_LONGEST_MESSAGE = 400
+_LONGEST_MESSAGE = 800
+_FEW_BYTES = 2**24
 _NEEDED = {
     "curves": ["task", "k", "n_questions", "pass_at_k"],
     "questions_nll": ["task", "question", "nll"],
@@ -223,7 +224,7 @@ def read_results(
     found = Collected(notes + passed_over, choices)
     names = _RunNames(table)
     calls = (partial(_read_file, file, names.of(file), choices) for file in files)
-    done = run(calls, n_jobs=n_jobs)
+    done = run(calls, n_jobs=n_jobs if _are_much(files) else 1)
     for read in tqdm(done, total=len(files), desc="files", unit="file", disable=not progress):
         if isinstance(read, str):
             bad.add(read)
@@ -239,6 +240,11 @@ def read_results(
     return ImportedResults(
         *(curves, bad.messages, found.notes, found.files, counts, inputs, found.left_out)
     )
+
+
+def _are_much(files: Sequence[_File]) -> bool:
+    """Tell whether to start processes is worth a second: not for one file, nor for a few MB."""
+    return len(files) > 1 and sum(file.path.stat().st_size for file in files) > _FEW_BYTES
 
 
 def _grid(k: npt.ArrayLike | None) -> npt.NDArray[np.int64] | None:
