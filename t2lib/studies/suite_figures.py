@@ -175,7 +175,11 @@ def plans(suite: SuiteFit, tasks: list[str]) -> Figure:
         C = budget["train_flops"]
         law = suite.law(task, name)
         metric = metric_of(law)
-        ends = ranges["N"][0] / 10, min(3 * ranges["N"][1], budget["inference_flops"] / 2)
+        # From the smallest that was fitted, as for every plan that asks for no smaller one.
+        ends = ranges["N"][0], min(3 * ranges["N"][1], budget["inference_flops"] / 2)
+        if ends[0] >= ends[1]:
+            ax.text(0.5, 0.5, "no sample is paid", ha="center", transform=ax.transAxes)
+            continue
         sizes = np.geomspace(*ends, 40)
         for one in [*suite.law_draws(task, name)[:20], law]:
             line = isoflop_profile(one, **budget, N=sizes)

@@ -12,7 +12,7 @@ from suites import HOSTILE, curve_table
 import t2lib as t2
 from t2lib.command.report import make_report, picture, table
 from t2lib.plots import log_counts
-from t2lib.studies.suite_figures import figure_text, groups, readable_ticks
+from t2lib.studies.suite_figures import figure_text, groups, plans, readable_ticks
 
 
 def test_figures_carry_their_caption_and_alternative_text():
@@ -157,9 +157,20 @@ def test_losses_at_one_k_are_reported_by_the_loss():
     """No law of k can be fitted to them: the Chinchilla law is drawn, and what it is judged on."""
     curves = curve_table(["words"])
     curves = curves[curves["k"] == 1]
-    page = make_report(curves, t2.fit_suite(curves, n_bootstrap=0), on_step=lambda *_: None)
+    suite = t2.fit_suite(curves, n_bootstrap=0)
+    page = make_report(curves, suite, on_step=lambda *_: None)
     assert "words: Chinchilla, " in page and "k is 1 in every row" in page
     assert page.count("<img") == 4
+
+
+def test_a_budget_that_pays_no_sample_leaves_a_report():
+    suite = t2.fit_suite(curve_table(["words"], samples=True), n_bootstrap=0, inference_flops=1.0)
+    (ax,) = plans(suite, ["words"]).axes
+    assert [text.get_text() for text in ax.texts] == ["no sample is paid"] and not ax.lines
+    assert (
+        "2 N exceeds it" in suite.task("words")["laws"]["InteractionLaw"]["plan"]["free"]["error"]
+    )
+    plt.close("all")
 
 
 def test_counts_on_an_axis_are_written_short():

@@ -168,7 +168,7 @@ def test_any_tasks_can_be_joined_and_their_counts_with_them(tmp_path):
     assert len(found.counts) == 8 and set(found.counts["task"]) == {"sums"}
     assert "left out: 1 checkpoint without some of them" in found.notes[0]
     assert "--no-pool" not in found.notes[-1]
-    with pytest.raises(t2.DataError, match="pool x: no task is called bbh_. .there is: .*sums_a"):
+    with pytest.raises(t2.DataError, match=r"pool x: no task is called bbh_. .there is: .*sums_a"):
         t2.read_results(tmp_path, runs=runs, pool={"x": "bbh_*"})
     with pytest.raises(t2.DataError, match="pool 'x': want NAME=PATTERN"):
         t2.read_results(tmp_path, runs=runs, pool={"x": ""})
