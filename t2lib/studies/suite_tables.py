@@ -62,6 +62,12 @@ def _with_forecast(plan: dict[str, Any]) -> str:
     return f"{plan['metric']:.3g}{span}"
 
 
+def _is_outside(plan: dict[str, Any]) -> bool:
+    """Tell whether the interval of what is predicted leaves the prediction out."""
+    ends = plan.get("forecast")
+    return bool(ends) and not ends[0] <= plan["metric"] <= ends[1]
+
+
 def _numbers_of(plan: dict[str, Any], ends: dict[str, Any] | None = None) -> dict[str, str]:
     if "error" in plan:
         return {}
@@ -117,6 +123,7 @@ def sentences(suite: SuiteFit) -> list[str]:
             f"{law}: N = {short(plan['N'])}, D = {short(plan['D'])} "
             f"({short(plan['tokens_per_parameter'])} tokens per parameter), "
             f"k = {short(plan['k'])}: {_outcome(plan)}"
+            + " (outside its interval)" * _is_outside(plan)
             + f" ({failed} of {resamples} resamples failed)" * bool(failed)
             + f", {plan['where']}."
         )
@@ -136,6 +143,11 @@ def cautions(suite: SuiteFit) -> list[str]:
             found.append(f"{whose} ends at a bound of the fit: {'; '.join(law['at_bounds'])}.")
         if number := law.get("failed", {}).get("number"):
             found.append(f"{whose} could not be fitted to {number} of {resamples} resamples.")
+        if _is_outside(law["plan"]["inside"]):
+            found.append(
+                f"{whose} predicts for its plan what the resamples' interval leaves out: the fit "
+                "hangs on single models."
+            )
         beyond = law["plan"]["free"].get("extrapolation", {}).get("k", 1)
         if beyond > 1:
             found.append(
