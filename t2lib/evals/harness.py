@@ -44,7 +44,7 @@ from typing import Any, NoReturn, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from t2lib._checks import DataError, clip, parse_json
+from t2lib._checks import DataError, clip, counted, parse_json
 from t2lib.data.tables import json_lines
 from t2lib.evals.rescoring import KNOWN, Scorer, math_rules, scorer
 from t2lib.evals.settings import fingerprint, generation
@@ -815,5 +815,5 @@ def _identity(row: dict[str, Any]) -> str:
 def _whole(share: float, n: int, metric: str, fail: Fail) -> int:
     correct = round(share * n)
     if abs(share * n - correct) > 1e-6 * n:
-        fail(metric, f"{share} is not a share of {n} responses")
+        fail(metric, f"{share} is not a share of {counted(n, 'response')}")
     return correct

@@ -5,6 +5,7 @@ Each function takes a :class:`~t2lib.studies.suite_fits.SuiteFit` and returns a 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -64,8 +65,8 @@ def _with_forecast(plan: dict[str, Any]) -> str:
 
 def _is_outside(plan: dict[str, Any]) -> bool:
     """Tell whether the interval of what is predicted leaves the prediction out."""
-    ends = plan.get("forecast")
-    return bool(ends) and not ends[0] <= plan["metric"] <= ends[1]
+    ends = plan.get("forecast") or (-math.inf, math.inf)
+    return "error" not in plan and not ends[0] <= plan["metric"] <= ends[1]
 
 
 def _numbers_of(plan: dict[str, Any], ends: dict[str, Any] | None = None) -> dict[str, str]:
