@@ -8,7 +8,6 @@ such as losses in bits, is told in words.
 from __future__ import annotations
 
 import numpy as np
-from scipy import optimize, special
 
 from t2lib import passk
 from t2lib._checks import FloatArray, IntArray
@@ -109,6 +108,7 @@ def first_not_mean_nll(k: FloatArray, neg_log_pass: FloatArray, loss: FloatArray
 
 def _mean_nll_behind(k: FloatArray, pass_at_k: FloatArray) -> float:
     """E[-log p] of the Beta distribution whose pass@k is nearest in squares."""
+    from scipy import optimize, special  # every reading loads this module, and few need these
 
     def residuals(v: FloatArray) -> FloatArray:
         a, b = np.exp(v)

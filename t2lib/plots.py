@@ -85,9 +85,19 @@ def engineering(value: float, _position: int | None = None) -> str:
     return f"{value:.3g}"
 
 
+_SHORT_AXIS = 50  # times that its end is its beginning
+
+
 def log_counts(axis: Any) -> None:
-    """Label a logarithmic matplotlib axis with K, M, B and T."""
+    """Label a logarithmic matplotlib axis with K, M, B and T; a short one at 2 and 5 too."""
+
+    def between(value: float, _position: int | None = None) -> str:
+        low, high = axis.get_view_interval()
+        is_named = high < _SHORT_AXIS * low and f"{value:.0e}"[0] in "25"
+        return engineering(value) if is_named else ""
+
     axis.set_major_formatter(FuncFormatter(engineering))
+    axis.set_minor_formatter(FuncFormatter(between))
 
 
 def plain_ticks(axis: Any) -> None:

@@ -118,7 +118,6 @@ def command(
     T2LIB_SCHEDULER names a Dask scheduler whose workers, which must see the files, shall do it.
     """
     from t2lib.evals.importers import read_results
-    from t2lib.studies.suite_fits import fit_suite
 
     targets = _targets(None if no_report else output, numbers, force)
     with scheduler(), progress() as step:
@@ -142,6 +141,8 @@ def command(
         for target in filter(None, targets.values()):
             refuse_overwriting(target, force, inputs)
         _tell_source(results)  # now: no law may fit, and these may say why
+        from t2lib.studies.suite_fits import fit_suite  # now: what cannot be read is told sooner
+
         suite_fit = fit_suite(
             results.curves,
             counts=results.counts,
@@ -181,13 +182,14 @@ def command(
     for name, sentence in zip(suite_fit.tasks, _sentences(suite_fit), strict=True):
         tell(f"{sentence} Take care: see the warnings." if warned[name] else sentence)
     rows = results.curves[results.curves["task"].isin(suite_fit.tasks)]
-    counts = (
+    counts = [
         counted(len(rows.drop_duplicates(["model", "n_params", "n_tokens"])), "checkpoint"),
         counted(len(suite_fit.tasks), "task"),
         counted(len(results.notes), "note"),
         counted(sum(warned.values()), "warning"),
-    )
-    tell("{} of {}, {}, {}".format(*counts))
+    ]
+    counts += [f"{len(results.skipped)} skipped"] * bool(results.skipped)
+    tell(f"{counts[0]} of {', '.join(counts[1:])}")
 
 
 def _pools(given: list[str]) -> dict[str, list[str]]:

@@ -171,7 +171,7 @@ def _how_well(suite: SuiteFit, rows: pd.DataFrame) -> Iterator[str]:
     for tasks in figures.groups(suite):
         yield picture(
             figures.predicted(suite, rows, tasks),
-            "Predicted against seen, every checkpoint and k, by the best law of each task. Black "
+            "Predicted against seen, every checkpoint and k, by the best law of each task. Grey "
             "line, equality.",
             "For each task a scatter plot of the predicted against the seen metric with the line "
             "of equality.",

@@ -15,7 +15,7 @@ from t2lib._checks import DataError, clip, counted, plain, visible
 from t2lib.data.schemas import CHECKPOINT, validate
 from t2lib.data.tables import WORDS
 from t2lib.evals.choices import Choices
-from t2lib.evals.settings import Facts, differing, half_known, in_words, larger_side
+from t2lib.evals.settings import Facts, differing, half_known, in_words, larger_side, with_unset
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -201,7 +201,7 @@ class Collected:
     def _alike(self, curves: pd.DataFrame) -> pd.DataFrame:
         """Keep of each task the checkpoints that answered the same, in the same way."""
         for keys in _by_task(curves).values():
-            facts = [self.facts.get(key, {}) for key in keys]
+            facts = with_unset([self.facts.get(key, {}) for key in keys])
             kept = [True] * len(keys)
             task = f"task {clip(str(keys[0][2]))}"
             if found := differing(facts):
@@ -263,6 +263,7 @@ class Collected:
         members: dict[str, list[str]] = {}
         for task, name in names.items():
             members.setdefault(name, []).append(task)
+        self._require_members(names)
         pools = {name: tasks for name, tasks in members.items() if tasks != [name]}
         if not pools:
             return curves
@@ -270,6 +271,14 @@ class Collected:
         for name, tasks in pools.items():
             parts.append(self._pool(name, tasks, curves[curves["task"].isin(tasks)]))
         return pd.concat(parts, ignore_index=True)
+
+    def _require_members(self, names: Mapping[str, str]) -> None:
+        """Refuse a pool that was asked for and that no task belongs to."""
+        filled = {name.partition(",")[0] for name in names.values()}
+        for pool, patterns in self.choices.pools.items():
+            if pool not in filled:
+                like, there = clip(", ".join(patterns)), clip(", ".join(names), 200)
+                raise DataError(f"pool {clip(pool)}: no task is called {like} (there is: {there})")
 
     def _pool(self, name: str, tasks: list[str], rows: pd.DataFrame) -> pd.DataFrame:
         """Return a pool's curves: means over all questions, where all its tasks were answered."""
@@ -293,10 +302,9 @@ class Collected:
         each = ", ".join(f"{task} {int(numbers[task])}" for task in sorted(tasks))
         lacking = counted(lost, "checkpoint")
         out = f"; left out: {lacking} without some of them" if lost else ""
-        told = plain(
-            f"task {name} joins the questions of {len(tasks)} tasks ({each}){out}; --no-pool "
-            "keeps the tasks of a group apart"
-        )
+        is_asked = name.partition(",")[0] in self.choices.pools
+        advice = "" if is_asked else "; --no-pool keeps the tasks of a group apart"
+        told = plain(f"task {name} joins the questions of {len(tasks)} tasks ({each}){out}{advice}")
         self.notes.append(told)
         self.left_out += [told] * (lost > 0)
         return found.assign(task=name)

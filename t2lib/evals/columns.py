@@ -3,8 +3,8 @@
 ``question=task_id,correct=passed,n=num_samples`` says that the questions' names are in the column
 ``task_id``, and how many of ``num_samples`` samples were right in ``passed``. Without ``n`` or
 ``n_samples``, ``correct`` is the verdict on one sample, true or false, and the rows of a question
-are counted. A table without a column of models or tasks is of the run, and the task, that its path
-names.
+are counted. N and D may be written as in a runs file, 1.2B. A table without a column of models or
+tasks is of the run, and the task, that its path names.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from t2lib._checks import DataError, clip, require_one_of
 from t2lib.data import tables
 from t2lib.data.schemas import CHECKPOINT
 from t2lib.data.tables import LONGEST_CSV, chunks, json_lines, kind_of, opened
+from t2lib.evals.runs import number
 from t2lib.evals.tally import first_line, parquet_names, parquet_rows, right_or_wrong, text
 
 if TYPE_CHECKING:
@@ -54,6 +55,7 @@ _OTHERS: dict[str, tuple[str, ...]] = {
     "neg_log_pass": (),
     "mean_nll": ("mean_loss",),
 }
+SIZES = ("n_params", "n_tokens")
 _TRUTH = {"true": True, "false": False, "1": True, "0": False, "1.0": True, "0.0": False}
 
 
@@ -128,6 +130,14 @@ def chunks_of(
     path: Path, columns: Mapping[str, str], words: Sequence[str], numbers: Sequence[str]
 ) -> Iterator[pd.DataFrame]:
     """Yield a table's rows as :func:`t2lib.data.tables.chunks` does, its columns by our names."""
+    words, numbers = [*words, *SIZES], [name for name in numbers if name not in SIZES]
+    for table in _renamed(path, columns, words, numbers):
+        yield _sized(table, path, columns)
+
+
+def _renamed(
+    path: Path, columns: Mapping[str, str], words: Sequence[str], numbers: Sequence[str]
+) -> Iterator[pd.DataFrame]:
     if not columns:
         yield from chunks(path, words, numbers)
         return
@@ -145,6 +155,26 @@ def chunks_of(
         yield table.drop(columns=replaced).rename(columns=theirs)
 
 
+def _sized(table: pd.DataFrame, path: Path, columns: Mapping[str, str]) -> pd.DataFrame:
+    """Return a table with N and D as numbers where they were written as in a runs file: 1.2B."""
+    from pandas.api.types import is_numeric_dtype
+
+    for name in [x for x in SIZES if x in table and not is_numeric_dtype(table[x])]:
+        sizes: dict[Any, float] = {}
+        wrong: dict[Any, ValueError] = {}
+        for value in table[name].dropna().unique():
+            try:
+                sizes[value] = number(value)
+            except ValueError as error:
+                wrong[value] = error
+        if wrong:
+            row = table.index[table[name].isin(wrong)][0]
+            what = wrong[table[name][row]]
+            raise DataError(f"{path}: row {row}, column {clip(columns.get(name, name))}: {what}")
+        table = table.assign(**{name: table[name].astype(object).map(sizes).astype(float)})
+    return table
+
+
 def _counted(path: Path, columns: Mapping[str, str], words: Sequence[str]) -> pd.DataFrame:
     """Count the rows of each question, and those whose sample was right."""
     import pandas as pd
@@ -156,7 +186,7 @@ def _counted(path: Path, columns: Mapping[str, str], words: Sequence[str]) -> pd
     if question not in header:
         raise DataError(f"{path}: {wanted(header, 'column question: missing')}")
     counts: dict[tuple[Any, ...], list[int]] = {}
-    for row, values in _rows(path, [*own.values(), question, correct], own):
+    for row, values in _rows(path, [*own.values(), question, correct]):
         where = f"{path}: row {row}, column"
         name = text(values.get(question), f"{where} {clip(question)}")
         key = (*(values.get(column) for column in own.values()), name)
@@ -171,15 +201,12 @@ def _counted(path: Path, columns: Mapping[str, str], words: Sequence[str]) -> pd
     return pd.DataFrame(named | {"n_samples": n, "n_correct": c}, index=list(rows))
 
 
-def _rows(
-    path: Path, needed: Sequence[str], own: Mapping[str, str]
-) -> Iterator[tuple[int, dict[str, Any]]]:
+def _rows(path: Path, needed: Sequence[str]) -> Iterator[tuple[int, dict[str, Any]]]:
     if kind_of(path) == ".jsonl":
         return json_lines(path)
     if kind_of(path) == ".parquet":
         return parquet_rows(path, needed)
-    numbers = [own[name] for name in ("n_params", "n_tokens") if name in own]
-    parts = chunks(path, [name for name in needed if name not in numbers], numbers)
+    parts = chunks(path, needed, [])
     return (
         (int(row), values)
         for part in parts

@@ -44,10 +44,10 @@ from typing import Any, NoReturn, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from t2lib._checks import DataError, clip, parse_json
+from t2lib._checks import DataError, clip, counted, parse_json
 from t2lib.data.tables import json_lines
 from t2lib.evals.rescoring import KNOWN, Scorer, math_rules, scorer
-from t2lib.evals.settings import fingerprint
+from t2lib.evals.settings import fingerprint, generation
 from t2lib.passk import pass_at_k
 
 _LARGEST_RESULTS = 64 * 2**20  # bytes
@@ -360,7 +360,7 @@ class _Filter:
     rescored: bool = False
     metric: str = ""  # the one taken, and those logged beside it
     others: tuple[str, ...] = ()
-    settings: str = ""  # of generation
+    settings: dict[str, str] = field(default_factory=dict)  # of generation
     untold: int = 0  # questions whose c the logged values leave open between two
 
 
@@ -483,7 +483,7 @@ class _Log:
         score = scorer(settings, name)
         rules = {_SETTINGS: score} if score else math_rules(self.task)
         counts: dict[str, list[int]] = {rule: [] for rule in rules or [""]}
-        found = _Filter(rules=rules, n_correct=counts, settings=_settings(row))
+        found = _Filter(rules=rules, n_correct=counts, settings=_generation(row))
         self._choose_metric(row, found)
         return found
 
@@ -603,7 +603,7 @@ class _Log:
                 notes.append(f"task {self.task}: filter {name} left out: {found.unknown}")
                 continue
             notes += self._choices(label, found)
-            facts = {"filter": name, "metric": found.metric, "generation": found.settings}
+            facts = {"filter": name, "metric": found.metric} | found.settings
             # Of several ways that gave every logged value the likelier one comes first.
             n, c = np.array(found.n_samples), np.array(next(iter(found.n_correct.values())))
             facts = {key: value for key, value in facts.items() if value}
@@ -779,15 +779,21 @@ def _responses(row: dict[str, Any], fail: Fail) -> list[str]:
     return texts
 
 
-def _settings(row: dict[str, Any]) -> str:
-    """Return the settings of generation, but for its seed and the texts that end it."""
+def _generation(row: dict[str, Any]) -> dict[str, str]:
+    """Return the settings by which a row's texts were generated, the texts that end one included.
+
+    The seed is left out: checkpoints that were sampled with other seeds compare as well as with
+    the same one, and most tools draw a new one for each run.
+    """
     arguments = _arguments(row)
     if not arguments or len(arguments[0]) < 2 or not isinstance(arguments[0][1], dict):
-        return ""
-    settings = {
-        key: value for key, value in arguments[0][1].items() if key not in ("until", "seed")
-    }
-    return clip(json.dumps(settings, sort_keys=True, default=str), 200)
+        return {}
+    given = {name: value for name, value in arguments[0][1].items() if name != "seed"}
+    if isinstance(stops := given.get("until"), str):
+        given["until"] = [stops]
+    elif isinstance(stops, list):
+        given["until"] = sorted(map(str, stops))  # any of them ends a text
+    return generation(given)
 
 
 def _wanted(row: dict[str, Any], rule: str) -> str:
@@ -809,5 +815,5 @@ def _identity(row: dict[str, Any]) -> str:
 def _whole(share: float, n: int, metric: str, fail: Fail) -> int:
     correct = round(share * n)
     if abs(share * n - correct) > 1e-6 * n:
-        fail(metric, f"{share} is not a share of {n} responses")
+        fail(metric, f"{share} is not a share of {counted(n, 'response')}")
     return correct

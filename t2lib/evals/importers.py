@@ -10,6 +10,7 @@ import os
 import re
 import stat
 import warnings
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -19,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from t2lib._checks import LARGEST_SIZE, DataError, DataErrors, clip, plain, require_one_of
+from t2lib._checks import LARGEST_SIZE, DataError, DataErrors, clip, counted, plain, require_one_of
 from t2lib._parallel import run
 from t2lib.data.curves import LIKELIHOOD_K, likelihood_columns, sample_columns
 from t2lib.data.schemas import CHECKPOINT, validate
@@ -61,7 +62,8 @@ _AGAIN = "run the harness again with --log_samples"
 _POINTER = b"version https://git-lfs.github.com/spec/"
 MORE_KINDS = (".json", ".eval", ".yaml", ".yml")  # read where a tool's log is recognised
 _AT_ONCE = 32  # checkpoints whose curves are computed together
-_LONGEST_MESSAGE = 400
+_LONGEST_MESSAGE = 800
+_FEW_BYTES = 2**24
 _NEEDED = {
     "curves": ["task", "k", "n_questions", "pass_at_k"],
     "questions_nll": ["task", "question", "nll"],
@@ -222,7 +224,7 @@ def read_results(
     found = Collected(notes + passed_over, choices)
     names = _RunNames(table)
     calls = (partial(_read_file, file, names.of(file), choices) for file in files)
-    done = run(calls, n_jobs=n_jobs)
+    done = run(calls, n_jobs=n_jobs if _are_much(files) else 1)
     for read in tqdm(done, total=len(files), desc="files", unit="file", disable=not progress):
         if isinstance(read, str):
             bad.add(read)
@@ -238,6 +240,11 @@ def read_results(
     return ImportedResults(
         *(curves, bad.messages, found.notes, found.files, counts, inputs, found.left_out)
     )
+
+
+def _are_much(files: Sequence[_File]) -> bool:
+    """Tell whether to start processes is worth a second: not for one file, nor for a few MB."""
+    return len(files) > 1 and sum(file.path.stat().st_size for file in files) > _FEW_BYTES
 
 
 def _grid(k: npt.ArrayLike | None) -> npt.NDArray[np.int64] | None:
@@ -298,29 +305,18 @@ def _find_files(roots: list[Path], bad: _Bad) -> tuple[list[_File], list[str]]:
             bad.add(f"{root}: unknown kind of file: want one of {', '.join(KINDS)}")
         else:
             found.setdefault(monkeys.log_of(root), _File(root, (whole.parent.name,)))
-    lonely = _without_samples(results, found, others)
+    notes = _notes_on(others, _without_samples(results, found))
     if not found:
         bad.raise_all()
-        reasons = [*bad.messages, *lonely][:1]
+        reasons = [*bad.messages, *notes][:1]
         raise DataError("; ".join([f"{roots[0]}: no {', '.join(KINDS)} files found", *reasons]))
-    return _with_revisions(list(found.values())), _notes_on(others) + lonely
+    return _with_revisions(list(found.values())), notes
 
 
-def _without_samples(results: list[Path], logs: Iterable[Path], others: list[Path]) -> list[str]:
-    """Name results files of the harness that no log of samples lies beside, and unread files."""
+def _without_samples(results: list[Path], logs: Iterable[Path]) -> list[Path]:
+    """Return the results files of the harness that no log of samples lies beside."""
     beside = {results_file(path) for path in logs if harness.date_of(path)} if results else set()
-    unread = {other.parent: other for other in reversed(others)}
-    advice: dict[str, list[Path]] = {}
-    for path in [path for path in results if path.resolve() not in beside]:
-        other = unread.get(path.parent)
-        advice.setdefault(_kind(other) if other else "", []).append(path)
-    notes = []
-    for paths in advice.values():
-        other = unread.get(paths[0].parent)
-        what = f"{other.name} beside it is not read" if other else _AGAIN
-        such = f" ({len(paths)} such files)" if len(paths) > 1 else ""
-        notes.append(f"{paths[0]}: results without samples{such}: {what}")
-    return notes
+    return [path for path in results if path.resolve() not in beside]
 
 
 def _with_revisions(files: list[_File]) -> list[_File]:
@@ -423,23 +419,30 @@ def _is_pointer(path: Path) -> bool:
         return file.read(len(_POINTER)) == _POINTER
 
 
-def _notes_on(others: list[Path]) -> list[str]:
-    """Name what looks like a log and was not read, one note a kind."""
-    kinds: dict[str, list[Path]] = {}
+def _notes_on(others: list[Path], lonely: list[Path]) -> list[str]:
+    """Name what looks like a log and was not read, and results without samples, one note each."""
     untested = [path for path in others if _results_of(path) is not None]
-    for path in others:
-        if path not in untested:
-            kinds.setdefault(_kind(path), []).append(path)
-    notes = [
-        f"samples without verdicts: {len(untested)} files, read are the results beside them; the "
-        f"first: {path}"
-        for path in untested[:1]
-    ]
-    return notes + [
-        f"not read: {len(paths)} of kind {kind or 'without a suffix'}, which may be logs (read are "
-        f"{', '.join(KINDS)}, the first two also with {' or '.join(PACKED)}); the first: {paths[0]}"
-        for kind, paths in kinds.items()
-    ]
+    unread = [path for path in others if path not in untested]
+    folders = {path.parent for path in unread}
+    bare = [path for path in lonely if path.parent not in folders]
+    notes = []
+    if untested:
+        what = f"{len(untested)} files, read are the results beside them; the first: {untested[0]}"
+        notes.append(f"samples without verdicts: {what}")
+    if unread:
+        kinds = Counter(_kind(path) or "without a suffix" for path in unread)
+        each = clip(", ".join(f"{number} {kind}" for kind, number in kinds.items()), 200)
+        also = counted(len(lonely) - len(bare), "results file")
+        notes.append(
+            f"not read: {counted(len(unread), 'file')} that may be logs ({each})"
+            + f"; {also} have no other" * (len(bare) < len(lonely))
+            + f"; read are {', '.join(KINDS)}, the first two also with {' or '.join(PACKED)}; the "
+            f"first: {unread[0]}"
+        )
+    if bare:
+        such = f" ({len(bare)} such files)" if len(bare) > 1 else ""
+        notes.append(f"{bare[0]}: results without samples{such}: {_AGAIN}")
+    return notes
 
 
 def _results_of(path: Path) -> Path | None:

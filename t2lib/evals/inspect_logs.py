@@ -23,6 +23,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
 
 from t2lib._checks import DataError, clip, parse_json
+from t2lib.evals.settings import generation
 from t2lib.evals.tally import (
     LARGEST_JSON,
     Logged,
@@ -38,6 +39,7 @@ from t2lib.evals.tally import (
 
 _JSON = re.compile(rb'\s*\{\s*"version"\s*:\s*\d+\s*,\s*"status"\s*:\s*"')
 _ZSTANDARD = 93  # the number of the packing in a zip archive
+_SETTINGS = ("temperature", "top_p", "top_k", "max_tokens", "stop_seqs")  # of generation
 _MOST_MEMBERS = 2**20
 # What zipfile raises for archives that are no archives; a seek to nowhere is a ValueError.
 _BROKEN = (zipfile.BadZipFile, struct.error, zlib.error, EOFError, NotImplementedError, ValueError)
@@ -78,8 +80,18 @@ def read_inspect(path: Path, metric: str = "") -> Logged:
     if unscored := sum(_is_missing(scores.get(taken)) for *_, scores in samples):
         notes.append(f"task {task}: {unscored} samples without a score, left out, in {path.name}")
     facts = {"task version": spec.get("task_version"), "metric": taken}
-    answers = with_facts(tally.answers(path), facts)
+    answers = with_facts(tally.answers(path), facts | _generation(header))
     return Logged(answers, notes + remark(task, taken, others), _run(spec))
+
+
+def _generation(header: dict[str, Any]) -> dict[str, str]:
+    """Return the settings of generation: the task's, and where it has none the model's."""
+    spec, plan = header.get("eval"), header.get("plan")
+    model = spec.get("model_generate_config") if isinstance(spec, dict) else None
+    task = plan.get("config") if isinstance(plan, dict) else None
+    given = [one for one in (model, task) if isinstance(one, dict)]
+    told = {name: value for one in given for name, value in one.items() if value is not None}
+    return generation({name: told.get(name) for name in _SETTINGS}) if given else {}
 
 
 def run_of(path: Path) -> str:

@@ -8,8 +8,10 @@ generation. Facts that are not known are left out, and then say nothing.
 from __future__ import annotations
 
 import hashlib
+import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +19,8 @@ import numpy.typing as npt
 from t2lib._checks import clip, counted
 
 Facts = Mapping[str, str]
+_GENERATION = "generation's "
+_LONGEST = 200  # characters of a setting
 
 
 def fingerprint(names: Iterable[str]) -> str:
@@ -43,6 +47,45 @@ def _said(hashes: npt.NDArray[np.uint64]) -> str:
     return f"{len(hashes)} ({total % 2**24:06x})"
 
 
+def generation(settings: Mapping[str, Any]) -> dict[str, str]:
+    """Return settings of generation as facts.
+
+    Examples
+    --------
+    >>> generation({"temperature": 1.0, "until": ["###"]})
+    {"generation's temperature": '1', "generation's until": '["###"]'}
+    """
+    return {f"{_GENERATION}{name}": _written(value) for name, value in settings.items()}
+
+
+def _written(value: Any) -> str:
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)  # 0.0 and 0 are one setting
+    text = "not set" if value is None else json.dumps(value, sort_keys=True, default=str)
+    if len(text) <= _LONGEST:
+        return text
+    return f"{text[:20]}... ({hashlib.sha256(text.encode()).hexdigest()[:6]})"
+
+
+def with_unset(facts: Sequence[Facts]) -> list[Facts]:
+    """Fill in the settings of generation that some checkpoints' logs name and others' do not.
+
+    Where a log has any of them, one that it lacks was not set.
+
+    Examples
+    --------
+    >>> with_unset([generation({"top_p": 0.9, "top_k": 5}), generation({"top_k": 5}), {}])[1:]
+    [{"generation's top_k": '5', "generation's top_p": 'not set'}, {}]
+    """
+    names = sorted({name for one in facts for name in one if name.startswith(_GENERATION)})
+    return [
+        {**one, **{name: "not set" for name in names if name not in one}}
+        if any(name in one for name in names)
+        else one
+        for one in facts
+    ]
+
+
 def differing(facts: Sequence[Facts]) -> dict[str, Counter[str]]:
     """Return the facts that checkpoints differ in, each with its values and their numbers.
 
@@ -66,13 +109,15 @@ def half_known(facts: Sequence[Facts]) -> str:
     >>> half_known([{"n-shot": "5"}, {"n-shot": "5"}, {}])
     'n-shot is 5 at 2 checkpoints and unknown at 1'
     """
-    told = []
+    told: dict[str, None] = {}
     for name in dict.fromkeys(name for one in facts for name in one if "questions" not in name):
         known = [one[name] for one in facts if name in one]
         if unknown := len(facts) - len(known):
-            values = clip(" or ".join(dict.fromkeys(known)))
+            values = f"{name} is {clip(' or '.join(dict.fromkeys(known)))}"
+            if name.startswith(_GENERATION):  # a log has all of them or none
+                values = "generation's settings are known"
             at = counted(len(known), "checkpoint")
-            told.append(f"{name} is {values} at {at} and unknown at {unknown}")
+            told[f"{values} at {at} and unknown at {unknown}"] = None
     return ", ".join(told)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from t2lib._checks import DataError, clip, parse_json
+from t2lib._checks import DataError, clip, counted, parse_json
 from t2lib.data.tables import json_lines, kind_of, opened
 from t2lib.evals.harness import Answers
 from t2lib.evals.settings import fingerprint
@@ -97,7 +97,7 @@ def right_of_share(share: Any, n: int, where: str) -> int:
     """Return how many of n samples are right where the log has their share."""
     right = round(_between_0_and_1(share, where) * n)
     if abs(share * n - right) > 1e-6 * n:
-        raise DataError(f"{where}: {share} is not a share of {n} samples")
+        raise DataError(f"{where}: {share} is not a share of {counted(n, 'sample')}")
     return right
 
 

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import optimize, special
 
-from t2lib._checks import FloatArray, at_least_one, require
+from t2lib._checks import FloatArray, at_least_one, counted, require
 from t2lib.fitting.huber import fit_huber_logs
 from t2lib.fitting.projection import EXPONENT_RANGE, PowerSum, fit_power_sum
 from t2lib.fitting.result import Fit, Residuals
@@ -434,7 +434,7 @@ def _enough_rows(
 ) -> None:
     """Refuse fewer rows than parameters, and sizes that take a single value."""
     if n_rows < n_parameters:
-        raise ValueError(f"{n_rows} rows cannot fix {n_parameters} parameters")
+        raise ValueError(f"{counted(n_rows, 'row')} cannot fix {n_parameters} parameters")
     for name in vary:
         if _is_one_value(arrays[name]):
             raise ValueError(

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
@@ -16,11 +17,14 @@ from matplotlib.ticker import MaxNLocator
 
 from t2lib.fitting.table import law_row
 from t2lib.planning.forward import isoflop_profile
+from t2lib.planning.objective import metric_of
 from t2lib.plots import GREY, RED, YELLOW, log_counts, plain_ticks
 from t2lib.studies.suite_fits import SuiteFit, predict
-from t2lib.studies.suite_tables import METRIC, UNITS, label
+from t2lib.studies.suite_tables import METRIC, UNITS, judged_on, label
 
 A_FIGURE = 8  # panels, one a task
+_FEW_DOTS = 200
+_SHORT = {"pass_at_k": "pass@k", "neg_log_pass": "-log pass@k (nats)", "loss": "loss (nats)"}
 
 
 def figure_text(name: str, longest: int = 30) -> str:
@@ -45,12 +49,12 @@ def _panels(tasks: list[str], height: float = 2.6) -> tuple[Figure, dict[str, Ax
         ax.remove()
     for ax, task in zip(axes.flat, tasks, strict=False):
         ax.set_title(figure_text(task, 24), fontsize=10)
-        ax.tick_params(labelsize=9)
+        ax.tick_params(labelsize=9, which="both")
     return figure, dict(zip(tasks, axes.flat, strict=False))
 
 
 def _metric_of(suite: SuiteFit, tasks: list[str]) -> str:
-    kinds = {METRIC[suite.task(task)["kind"]] for task in tasks}
+    kinds = {judged_on(suite, task, suite.best_law(task)) for task in tasks}
     return UNITS[kinds.pop()] if len(kinds) == 1 else "the task's metric"
 
 
@@ -73,21 +77,31 @@ def predicted(suite: SuiteFit, rows: pd.DataFrame, tasks: list[str]) -> Figure:
     """Predicted against seen by the best law of each task."""
     figure, axes = _panels(tasks)
     for task, ax in axes.items():
-        name, metric = suite.best_law(task), METRIC[suite.task(task)["kind"]]
-        here = rows[rows["task"] == task]
-        seen, guess = here[metric].to_numpy(), predict(suite.law(task, name), metric, here)
-        assert guess is not None  # the best law has the task's metric
+        name, here = suite.best_law(task), rows[rows["task"] == task]
+        seen, guess = _seen_and_predicted(suite, task, here)
         good = (seen > 0) & (guess > 0)
         color = law_row(name).color
-        ax.scatter(seen[good], guess[good], s=5, alpha=0.4, lw=0, color=color, rasterized=True)
+        size = 16 if good.sum() < _FEW_DOTS else 6
+        ax.scatter(seen[good], guess[good], size, color, alpha=0.5, lw=0, rasterized=True)
         ends = [seen[good].min(), seen[good].max()]
-        ax.plot(ends, ends, color="black", lw=1, zorder=0)
+        ax.plot(ends, ends, color=GREY, lw=0.8, zorder=0)
         ax.set(xscale="log", yscale="log")
         for axis in (ax.xaxis, ax.yaxis):
             readable_ticks(axis)
     figure.supxlabel(f"{_metric_of(suite, tasks)}, seen", fontsize=10)
     figure.supylabel(f"{_metric_of(suite, tasks)}, predicted", fontsize=10)
     return figure
+
+
+def _seen_and_predicted(
+    suite: SuiteFit, task: str, rows: pd.DataFrame
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Return what a task's best law is judged on, as seen and as it says."""
+    name = suite.best_law(task)
+    metric = judged_on(suite, task, name)
+    guess = predict(suite.law(task, name), metric, rows)
+    assert guess is not None  # a law has what it is judged on
+    return rows[metric].to_numpy(), np.asarray(guess)
 
 
 def readable_ticks(axis: Any) -> None:
@@ -110,14 +124,17 @@ def residuals(suite: SuiteFit, rows: pd.DataFrame, tasks: list[str]) -> Figure:
     handles: dict[str, Any] = {}
     for task, ax in axes.items():
         metric, here = METRIC[suite.task(task)["kind"]], rows[rows["task"] == task]
-        for place, name in enumerate(suite.law_names(task)):
-            guess = predict(suite.law(task, name), metric, here)
-            if guess is None:
-                continue
+        guesses = {
+            name: guess
+            for name in suite.law_names(task)
+            if (guess := predict(suite.law(task, name), metric, here)) is not None
+        }
+        for place, (name, guess) in enumerate(guesses.items()):
             off, color = here[metric] - guess, law_row(name).color
             middle = off.groupby(here["k"]).median()
             (handles[label(name)],) = ax.plot(middle.index, middle, color=color, zorder=2)
-            beside = here["k"] * 1.2 ** (place - 1)  # each law's dots in a column of their own
+            # Each law's dots are in a column of their own.
+            beside = here["k"] * 1.2 ** (place - (len(guesses) - 1) / 2)
             ax.plot(beside, off, ".", ms=4, mew=0, color=color, alpha=0.6, zorder=3)
         ax.axhline(0, color=GREY, lw=1)
         ax.set_xscale("log", base=2)
@@ -131,13 +148,9 @@ def residuals_by_size(suite: SuiteFit, rows: pd.DataFrame, tasks: list[str]) -> 
     """Residuals of each task's best law at each N and D, as colour, where there is one k."""
     figure, axes = _panels(tasks)
     for task, ax in axes.items():
-        law, here = suite.law(task, suite.best_law(task)), rows[rows["task"] == task]
-        metric = METRIC[suite.task(task)["kind"]]
-        guess = predict(law, metric, here)
-        if guess is None:  # Chinchilla knows no samples
-            metric, guess = "mean_nll", predict(law, "mean_nll", here)
-        assert guess is not None
-        off = (here[metric] - guess).to_numpy()
+        here = rows[rows["task"] == task]
+        seen, guess = _seen_and_predicted(suite, task, here)
+        off = seen - guess
         most = np.abs(off).max() or 1.0
         scale = Normalize(-most, most)
         N, D = here["n_params"], here["n_tokens"]
@@ -161,11 +174,15 @@ def plans(suite: SuiteFit, tasks: list[str]) -> Figure:
         budget, ranges, color = numbers["budgets"], numbers["range"], law_row(name).color
         C = budget["train_flops"]
         law = suite.law(task, name)
-        ends = ranges["N"][0] / 10, min(3 * ranges["N"][1], budget["inference_flops"] / 2)
+        metric = metric_of(law)
+        # From the smallest that was fitted, as for every plan that asks for no smaller one.
+        ends = ranges["N"][0], min(3 * ranges["N"][1], budget["inference_flops"] / 2)
+        if ends[0] >= ends[1]:
+            ax.text(0.5, 0.5, "no sample is paid", ha="center", transform=ax.transAxes)
+            continue
         sizes = np.geomspace(*ends, 40)
         for one in [*suite.law_draws(task, name)[:20], law]:
             line = isoflop_profile(one, **budget, N=sizes)
-            metric = "pass_at_k" if "pass_at_k" in line else "neg_log_pass"
             ax.plot(sizes, line[metric], color=color, lw=0.6, alpha=0.25)
         ax.plot(sizes, line[metric], color=color, lw=2)  # the fit itself
         best = line[metric].argmax() if metric == "pass_at_k" else line[metric].argmin()
@@ -173,7 +190,7 @@ def plans(suite: SuiteFit, tasks: list[str]) -> Figure:
         with contextlib.suppress(ValueError):  # nothing fitted spends this budget
             ax.axvspan(*law.support.sizes(C), color=YELLOW, alpha=0.2, lw=0)
         ax.set(xscale="log")
-        ax.set_ylabel("pass@k" if metric == "pass_at_k" else "-log pass@k (nats)", fontsize=9)
+        ax.set_ylabel(_SHORT[metric], fontsize=9)
         log_counts(ax.xaxis)
     figure.supxlabel("parameters N", fontsize=11)
     return figure

@@ -5,6 +5,7 @@ Each function takes a :class:`~t2lib.studies.suite_fits.SuiteFit` and returns a 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -62,6 +63,12 @@ def _with_forecast(plan: dict[str, Any]) -> str:
     return f"{plan['metric']:.3g}{span}"
 
 
+def _is_outside(plan: dict[str, Any]) -> bool:
+    """Tell whether the interval of what is predicted leaves the prediction out."""
+    ends = plan.get("forecast") or (-math.inf, math.inf)
+    return "error" not in plan and not ends[0] <= plan["metric"] <= ends[1]
+
+
 def _numbers_of(plan: dict[str, Any], ends: dict[str, Any] | None = None) -> dict[str, str]:
     if "error" in plan:
         return {}
@@ -80,6 +87,11 @@ def chosen(suite: SuiteFit, task: str) -> str:
         if skipped or "out" not in law["errors"]
         else "best on held-out checkpoints"
     )
+
+
+def judged_on(suite: SuiteFit, task: str, law: str) -> str:
+    """The metric that a law of a task is judged on: of the loss alone, the loss."""
+    return METRIC[suite.task(task)["kind"]] if "k" in LAWS[law].columns else "mean_nll"
 
 
 def in_short(suite: SuiteFit) -> pd.DataFrame:
@@ -112,6 +124,7 @@ def sentences(suite: SuiteFit) -> list[str]:
             f"{law}: N = {short(plan['N'])}, D = {short(plan['D'])} "
             f"({short(plan['tokens_per_parameter'])} tokens per parameter), "
             f"k = {short(plan['k'])}: {_outcome(plan)}"
+            + " (outside its interval)" * _is_outside(plan)
             + f" ({failed} of {resamples} resamples failed)" * bool(failed)
             + f", {plan['where']}."
         )
@@ -131,6 +144,11 @@ def cautions(suite: SuiteFit) -> list[str]:
             found.append(f"{whose} ends at a bound of the fit: {'; '.join(law['at_bounds'])}.")
         if number := law.get("failed", {}).get("number"):
             found.append(f"{whose} could not be fitted to {number} of {resamples} resamples.")
+        if _is_outside(law["plan"]["inside"]):
+            found.append(
+                f"{whose} predicts for its plan what the resamples' interval leaves out: the fit "
+                "hangs on single models."
+            )
         beyond = law["plan"]["free"].get("extrapolation", {}).get("k", 1)
         if beyond > 1:
             found.append(
@@ -235,9 +253,7 @@ def errors(suite: SuiteFit) -> pd.DataFrame:
     for task in suite.tasks:
         numbers = suite.task(task)
         for name in suite.law_names(task):
-            found = numbers["laws"][name]["errors"]
-            # A law of the loss alone is judged on the loss.
-            metric = METRIC[numbers["kind"]] if "k" in LAWS[name].columns else "mean_nll"
+            found, metric = numbers["laws"][name]["errors"], judged_on(suite, task, name)
             row = {"task": task, "law": label(name), "of": UNITS[metric]}
             row["in sample"] = _or_dash(found["in"][metric], ".3g")
             if "out" in found:

@@ -175,6 +175,7 @@ def test_a_bad_table_is_named_by_row_and_column_and_can_be_skipped(run, curves):
     code, out, err = run("fit", ".", *FAST, "--skip-bad")
     assert code == 0 and out.startswith("report.json\n")
     assert re.search(r"skipped: .*bad\.csv: row 2.*\n1 skipped\n", err)
+    assert out.endswith(" warnings, 1 skipped\n")
     (line,) = t2.SuiteFit.read("report.json").numbers["source"]["skipped"]
     assert "bad.csv" in line
 

@@ -11,7 +11,8 @@ from suites import HOSTILE, curve_table
 
 import t2lib as t2
 from t2lib.command.report import make_report, picture, table
-from t2lib.studies.suite_figures import figure_text, groups, readable_ticks
+from t2lib.plots import log_counts
+from t2lib.studies.suite_figures import figure_text, groups, plans, readable_ticks
 
 
 def test_figures_carry_their_caption_and_alternative_text():
@@ -150,3 +151,35 @@ def test_the_report_says_what_is_to_be_doubted_and_why_there_is_no_plan():
     assert first.count("<strong>To be doubted.</strong> words: ") == 2
     assert "chosen in sample: no interval and no plan: the checkpoints lie in one line" in first
     assert "<strong>Take care.</strong> words: " in first and "none was held out" in first
+
+
+def test_losses_at_one_k_are_reported_by_the_loss():
+    """No law of k can be fitted to them: the Chinchilla law is drawn, and what it is judged on."""
+    curves = curve_table(["words"])
+    curves = curves[curves["k"] == 1]
+    suite = t2.fit_suite(curves, n_bootstrap=0)
+    page = make_report(curves, suite, on_step=lambda *_: None)
+    assert "words: Chinchilla, " in page and "k is 1 in every row" in page
+    assert page.count("<img") == 4
+
+
+def test_a_budget_that_pays_no_sample_leaves_a_report():
+    suite = t2.fit_suite(curve_table(["words"], samples=True), n_bootstrap=0, inference_flops=1.0)
+    (ax,) = plans(suite, ["words"]).axes
+    assert [text.get_text() for text in ax.texts] == ["no sample is paid"] and not ax.lines
+    assert (
+        "2 N exceeds it" in suite.task("words")["laws"]["InteractionLaw"]["plan"]["free"]["error"]
+    )
+    plt.close("all")
+
+
+def test_counts_on_an_axis_are_written_short():
+    figure, ax = plt.subplots(figsize=(2.9, 2.6))
+    ax.set(xscale="log", xlim=(9e7, 9e8), yscale="log", ylim=(1e6, 1e9))
+    for axis in (ax.xaxis, ax.yaxis):
+        log_counts(axis)
+    figure.canvas.draw()
+    x, y = ({x.get_text() for x in a.get_ticklabels(which="both")} for a in (ax.xaxis, ax.yaxis))
+    assert {"100M", "200M", "500M"} <= x and {"1M", "1B"} <= y and "2M" not in y
+    assert not any("10^" in text for text in x | y)
+    plt.close(figure)

@@ -112,3 +112,19 @@ def test_a_table_that_cannot_be_read_says_what_is_wanted_and_meant(tmp_path, hea
     assert "want model, task, n_params, n_tokens, question and nll, or n_samples" in str(
         error.value
     )
+
+
+@pytest.mark.parametrize("kind", [".csv", ".parquet", ".jsonl"])
+@pytest.mark.parametrize("correct", ["correct=passed", "n=num_samples,c=passed"])
+def test_sizes_may_be_written_as_in_a_runs_file(tmp_path, kind, correct):
+    table = (COUNTS if "n=" in correct else SAMPLES.rename(columns={"problem": "task_id"})).assign(
+        model="m", task="t", size="100M", seen="2B"
+    )
+    columns = [f"question=task_id,{correct},N=size,D=seen"]
+    path = write_table(table, tmp_path / f"t{kind}")
+    found = t2.read_results(path, columns=columns)
+    assert found.curves[["n_params", "n_tokens"]].drop_duplicates().values.tolist() == [[1e8, 2e9]]
+    write_table(table.assign(size=["100M"] * (len(table) - 1) + ["100 million"]), path)
+    row = len(table) + (kind == ".csv") if "n=" in correct else ".*"
+    with pytest.raises(t2.DataError, match=f"row {row}, column size: '100 million' is not a num"):
+        t2.read_results(path, columns=columns)

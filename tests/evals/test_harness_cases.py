@@ -225,10 +225,13 @@ def test_without_hashes_the_documents_tell_the_questions(tmp_path):
 
 def test_settings_of_generation_are_kept_too(tmp_path):
     rows = [sample_row(0, ["42"], 1.0)]
-    settings = {"until": ["x"], "do_sample": True, "temperature": 0.8}
+    settings = {"until": ["y", "x"], "do_sample": True, "temperature": 0.8, "seed": 7}
     rows[0]["arguments"] = arguments([("6 x 7 =", settings)])
     (one,), _ = read_samples(write_log(tmp_path, rows, "sums"))
-    assert json.loads(one.facts["generation"]) == {"do_sample": True, "temperature": 0.8}
+    told = {
+        name.partition("'s ")[2]: json.loads(x) for name, x in one.facts.items() if "'s " in name
+    }
+    assert told == {"until": ["x", "y"], "do_sample": True, "temperature": 0.8}
     assert one.facts["metric"] == "exact_match" and one.facts["filter"] == "none"
 
 

@@ -390,7 +390,7 @@ CSV_WRONG = {
     HEADER + GOOD + "a,t,1e9,2e10,1,inf\n": "row 3, column nll: inf is not a finite number",
     HEADER + GOOD + "a,t,1e9,2e10,1,\n": "row 3, column nll: nan is empty or not a number",
     HEADER + GOOD + ",t,1e9,2e10,1,1\n": "row 3, column model: nan is empty",
-    HEADER + GOOD + "a,t,0,2e10,1,1\n": "row 3, column n_params: 0 is not a positive finite",
+    HEADER + GOOD + "a,t,0,2e10,1,1\n": "row 3, column n_params: 0 is not between 1 and 1e",
     HEADER + GOOD + "a,t,1e9,2e10,0.5,1\n": "row 3, column question: 0.5 is not a whole number",
     HEADER + GOOD + GOOD: "row 3",
     HEADER: "the table is empty",

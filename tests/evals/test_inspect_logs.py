@@ -46,6 +46,16 @@ def test_of_several_scorers_the_one_taken_is_named(tmp_path):
         t2.read_results(tmp_path, runs=RUNS)
 
 
+def test_settings_of_generation_are_compared(tmp_path):
+    for name, plan in {"small-2B": {"temperature": 0.8}, "small-4B": {"temperature": 0}}.items():
+        header = inspect_header(model_generate_config={"temperature": 0.8, "max_tokens": 64})
+        header["plan"] = {"config": plan | {"top_p": None, "seed": len(name)}}
+        write_inspect(tmp_path / name / "log.eval", SAMPLES, header)
+    runs = RUNS | {"small-4B": RUNS["small-2B"] | {"n_tokens": "4B"}}
+    (note,) = t2.read_results(tmp_path, runs=runs).notes
+    assert "differ in generation's temperature (0.8 at 1 checkpoint, 0 at 1); left out" in note
+
+
 def test_samples_without_a_score_are_counted(tmp_path):
     lost = [inspect_sample("a/b", 5, float("nan")), inspect_sample("a/b", 6, "C", scores=None)]
     header = inspect_header("error")

@@ -84,15 +84,27 @@ def _frame(rows):
     return pd.DataFrame(rows)
 
 
-def test_samples_drawn_at_another_temperature_are_another_setting(tmp_path):
-    runs = logs(tmp_path, 3, rows=sample_rows([1, 2], 4), task="sums")
+@pytest.mark.parametrize(
+    ("setting", "told"),
+    [
+        ({"temperature": 0.2}, "generation's temperature (0.8 at 2 checkpoints, 0.2 at 1)"),
+        ({"top_p": 0.5}, "generation's top_p (not set at 2 checkpoints, 0.5 at 1)"),
+        ({"max_gen_toks": 64}, "generation's max_gen_toks (not set at 2 checkpoints, 64 at 1)"),
+        ({"until": "Q:"}, 'generation\'s until (["A:", "Q:"] at 2 checkpoints, ["Q:"] at 1)'),
+        ({"until": ["A:", "Q:"], "seed": 5}, ""),
+    ],
+)
+def test_samples_drawn_under_another_setting_are_left_out(tmp_path, setting, told):
     rows = sample_rows([1, 2], 4)
     for row in rows:
-        row["arguments"]["gen_args_0"]["arg_1"]["temperature"] = 0.2
+        row["arguments"]["gen_args_0"]["arg_1"] = {"until": ["Q:", "A:"], "temperature": 0.8}
+    runs = logs(tmp_path, 3, rows=rows, task="sums")
+    for row in rows:
+        row["arguments"]["gen_args_0"]["arg_1"] |= setting
     write_log(tmp_path / "run2", rows, "sums")
     found = t2.read_results(tmp_path, runs=runs)
-    assert "differ in generation" in found.notes[0] and "0.2" in found.notes[0]
-    assert found.counts["n_tokens"].unique().tolist() == [1e9, 2e9]
+    assert found.counts["n_tokens"].nunique() == (2 if told else 3)
+    assert len(found.notes) == bool(told) and all(f"differ in {told};" in x for x in found.notes)
 
 
 def test_folders_are_variants_that_can_be_chosen(tmp_path):
@@ -155,6 +167,9 @@ def test_any_tasks_can_be_joined_and_their_counts_with_them(tmp_path):
     assert set(found.curves["task"]) == {"sums"} and found.curves["n_tokens"].nunique() == 2
     assert len(found.counts) == 8 and set(found.counts["task"]) == {"sums"}
     assert "left out: 1 checkpoint without some of them" in found.notes[0]
+    assert "--no-pool" not in found.notes[-1]
+    with pytest.raises(t2.DataError, match=r"pool x: no task is called bbh_. .there is: .*sums_a"):
+        t2.read_results(tmp_path, runs=runs, pool={"x": "bbh_*"})
     with pytest.raises(t2.DataError, match="pool 'x': want NAME=PATTERN"):
         t2.read_results(tmp_path, runs=runs, pool={"x": ""})
 
@@ -305,9 +320,9 @@ def test_upper_case_is_read_and_unread_files_are_named(tmp_path):
     (tmp_path / "logs.tar.gz").write_text("")
     found = t2.read_results(tmp_path, runs=runs)
     assert found.files == 2
-    told = "\n".join(found.notes)
-    assert "1 of kind .json," in told and "1 of kind .tar.gz," in told
-    assert f"results without samples: {log.stem}.json beside it is not read" in told
+    (note,) = found.notes
+    told = "not read: 2 files that may be logs (1 .tar.gz, 1 .json); 1 results file have no other;"
+    assert note.startswith(told)
 
 
 # --- questions with names -------------------------------------------------------------------------

@@ -165,7 +165,7 @@ def test_refused_questions():
         r"nll\[1\] is nan: must be not negative": {"nll": [1.0, np.nan]},
         r"nll\[0\] is -1: must be": {"nll": [-1.0, 0.5]},
         "nll is the same for every question": {"nll": [2.0, 2.0, 2.0]},
-        "1 rows cannot fix 2 parameters": {"nll": [1.0]},
+        "1 row cannot fix 2 parameters": {"nll": [1.0]},
         r"c\[1\] is 4: is larger than n": {"n": [3, 3], "c": [1, 4]},
         r"c\[0\] is -1: must be not negative": {"n": [3, 3], "c": [-1, 2]},
         r"c\[0\] is 0.5: must be a whole": {"n": [3, 3], "c": [0.5, 2]},

@@ -126,6 +126,7 @@ def test_cautions_name_bounds_failures_and_what_no_check_was_made_of(suite):
     law = task["laws"][suite.best_law("words")]
     law["at_bounds"], law["failed"] = ["E at 0"], {"number": 2, "first": "no"}
     law["plan"]["free"]["extrapolation"] = {"k": 8.0, "N": 0.5}
+    law["plan"]["inside"] |= {"metric": 0.5, "forecast": [0.6, 0.7]}
     task["held_out"]["skipped"] = "5 checkpoints"
     told = "\n".join(suite_tables.cautions(t2.SuiteFit(numbers)))
     for one in (
@@ -133,4 +134,6 @@ def test_cautions_name_bounds_failures_and_what_no_check_was_made_of(suite):
         "ends at a bound of the fit: E at 0",
     ):
         assert one in told
+    assert "(outside its interval)" in suite_tables.sentences(t2.SuiteFit(numbers))[0]
+    assert "what the resamples' interval leaves out" in told
     assert "to 2 of 3 resamples" in told and "k 8 times the largest" in told
