@@ -97,7 +97,7 @@ class Allocation:
         Only what lies outside is in it, so empty is inside: ``N`` and ``D`` over those of the
         nearest place of the checkpoints' hull, ``k`` over the largest that was measured near by.
         """
-        return None if self.support is None else self.support.outside(*self._place)
+        return None if self.support is None else self.support.outside(*self.place)
 
     @property
     def nearest(self) -> pd.DataFrame | None:
@@ -107,10 +107,10 @@ class Allocation:
         """
         if self.support is None:
             return None
-        return self.support.nearest(*self._place, self._law)
+        return self.support.nearest(*self.place, self._law)
 
     @property
-    def _place(self) -> tuple[float, float, float]:
+    def place(self) -> tuple[float, float, float]:
         """N, D, and the samples up to which the law is asked."""
         return self.N, self.D, self.k if self.most_samples is None else self.most_samples
 
@@ -160,7 +160,7 @@ class Allocation:
     def _sentence(self) -> str:
         where = "no fitted range is known: the law was built by hand"
         if self.support is not None:
-            where = self.support.in_words(*self._place)
+            where = self.support.in_words(*self.place)
         samples = f"k = {self.k:.4g} samples per query"
         if self.most_samples is not None:
             samples += f" on average, at most {self.most_samples:.4g}"

@@ -607,13 +607,14 @@ def describe_plan(plan: Allocation) -> dict[str, Any]:
         "N": plan.N,
         "D": plan.D,
         "k": plan.k,
+        "most_samples": plan.most_samples,
         "tokens_per_parameter": plan.tokens_per_parameter,
         "metric_name": plan.metric_name,
         "metric": plan.metric,
         "cost": plan.cost,
         "at_bounds": list(plan.at_bounds),
         "extrapolation": plan.extrapolation,
-        "where": "" if plan.support is None else plan.support.in_words(plan.N, plan.D, plan.k),
+        "where": "" if plan.support is None else plan.support.in_words(*plan.place),
         "nearest": [] if plan.nearest is None else _records(plan.nearest),
     }
 
