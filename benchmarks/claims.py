@@ -3,8 +3,8 @@
     python benchmarks/claims.py [--only NAME ...]
 
 Reads the released question losses (T2LIB_MIRROR, or the network) and writes rivals.json,
-answer_length.json, duel_lengths.json and mmlu.json into data/recorded/, each whole or not at all.
-It takes about five minutes on one quiet core.
+answer_length.json, duel_lengths.json, mmlu.json and robustness.json into data/recorded/, each whole
+or not at all. It takes about ten minutes on one quiet core.
 """
 
 import argparse
@@ -20,7 +20,7 @@ import pandas as pd
 import t2lib as t2
 from t2lib.data.layouts import gemstones_nll
 from t2lib.data.registry import _write_text, data_folder, fingerprint
-from t2lib.studies import answer_length, duels, mmlu, one_law
+from t2lib.studies import answer_length, duels, mmlu, one_law, robustness
 
 TASKS = tuple(t2.SUITES["gemstones"].tasks)
 DRAWS = {"n": 2000, "seed": 0}
@@ -131,11 +131,34 @@ def rivals() -> tuple[dict[str, Any], list[str], dict[str, Any]]:
     return values, [], DRAWS
 
 
+def changes() -> tuple[dict[str, Any], list[str], dict[str, Any]]:
+    """The scorecard's verdicts at other answer lengths, cut-offs and ranges of k."""
+    losses = {task: gemstones_nll(task) for task in TASKS}
+    rows = []
+
+    def add(change: str, setting: float, curves: pd.DataFrame, **choice: Any) -> None:
+        found = robustness.shares(curves, **choice, **DRAWS)
+        rows.append({"change": change, "setting": setting, **found})
+
+    for length in reversed(robustness.LENGTHS):
+        curves = pd.concat(
+            [answer_length.curves_at(one, length, robustness.K) for one in losses.values()],
+            ignore_index=True,
+        )
+        add("answer length", length, curves)
+    for cut in robustness.CUTS:
+        add("cut-off", cut, curves, cut=cut)
+    for most in robustness.LARGEST_K:
+        add("largest k", most, curves, most_k=most)
+    return {"rows": rows}, [f"gemstones_nll_{task}" for task in TASKS], DRAWS
+
+
 STUDIES: Mapping[str, Callable[[], tuple[dict[str, Any], list[str], dict[str, Any]]]] = {
     "rivals": rivals,
     "answer_length": lengths,
     "duel_lengths": duel_lengths,
     "mmlu": subjects,
+    "robustness": changes,
 }
 
 
