@@ -41,14 +41,18 @@ def lengths() -> tuple[dict[str, Any], list[str], dict[str, Any]]:
 
 def duel_lengths() -> tuple[dict[str, Any], list[str], dict[str, Any]]:
     """Duels of chapter 7 at 2e10 FLOPs per token, replayed at each answer length."""
-    pairs = duels.pair_up(t2.load_curves("gemstones").query("k == 1 and task == 'arcc'"))
+    curves = t2.load_curves("gemstones").query("k == 1 and task == 'arcc'")
+    pairs, models = duels.pair_up(curves), pd.Index(sorted(curves["model"].unique()))
     rows = []
     for task in TASKS:
         losses = gemstones_nll(task)
         for length in DUEL_LENGTHS:
-            gains = mmlu.gains(losses, pairs, (2e10,), length)["gain"]
-            rows.append({"task": task, "length": length, "wins": float((gains > 0).mean())})
-    return {"rows": rows}, [f"gemstones_nll_{task}" for task in TASKS], {}
+            gains = mmlu.gains(losses, pairs, (2e10,), length).set_index("pair")["gain"]
+            met = pairs.loc[gains.index].assign(wins=gains > 0)
+            low, high = duels.ends(duels.mean_draws(met, "wins", models, **DRAWS))
+            row = {"wins": float(met["wins"].mean()), "low": low, "high": high}
+            rows.append({"task": task, "length": length} | row)
+    return {"rows": rows}, [f"gemstones_nll_{task}" for task in TASKS], DRAWS
 
 
 def subjects() -> tuple[dict[str, Any], list[str], dict[str, Any]]:
