@@ -12,6 +12,7 @@ import json
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -137,24 +138,26 @@ def rivals() -> tuple[dict[str, Any], list[str], dict[str, Any]]:
 
 def changes() -> tuple[dict[str, Any], list[str], dict[str, Any]]:
     """The scorecard's verdicts at other answer lengths, cut-offs and ranges of k."""
-    losses = {task: gemstones_nll(task) for task in TASKS}
+    draws = {"n": 500, "seed": 0}
+    settings = [("answer length", length, {}) for length in robustness.LENGTHS]
+    settings += [("cut-off", cut, {"cut": cut}) for cut in robustness.CUTS]
+    settings += [("largest k", most, {"most_k": most}) for most in robustness.LARGEST_K]
     rows = []
-
-    def add(change: str, setting: float, curves: pd.DataFrame, **choice: Any) -> None:
-        found = robustness.shares(curves, **choice, **DRAWS)
+    for change, setting, choice in settings:
+        length = setting if change == "answer length" else 1
+        found = robustness.shares(_curves_at(length), **choice, **draws)
         rows.append({"change": change, "setting": setting, **found})
+    return {"rows": rows}, [f"gemstones_nll_{task}" for task in TASKS], draws
 
-    for length in reversed(robustness.LENGTHS):
-        curves = pd.concat(
-            [answer_length.curves_at(one, length, robustness.K) for one in losses.values()],
-            ignore_index=True,
-        )
-        add("answer length", length, curves)
-    for cut in robustness.CUTS:
-        add("cut-off", cut, curves, cut=cut)
-    for most in robustness.LARGEST_K:
-        add("largest k", most, curves, most_k=most)
-    return {"rows": rows}, [f"gemstones_nll_{task}" for task in TASKS], DRAWS
+
+@cache
+def _curves_at(length: float) -> pd.DataFrame:
+    if length == 1:
+        curves = t2.load_curves("gemstones")
+        return curves[curves["k"].isin(robustness.K)].reset_index(drop=True)
+    losses = map(gemstones_nll, TASKS)
+    tables = [answer_length.curves_at(one, length, robustness.K) for one in losses]
+    return pd.concat(tables, ignore_index=True)
 
 
 STUDIES: Mapping[str, Callable[[], tuple[dict[str, Any], list[str], dict[str, Any]]]] = {

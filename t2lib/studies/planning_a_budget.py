@@ -427,7 +427,8 @@ def ways_to_answer(law: Any, rates: Sequence[float] = (), **asked: Unpack[Reques
     ways["stops at the first success"] = {"stop_early": True}
     rows = {}
     for name, way in ways.items():
-        plan = allocate(law, **asked, **way)
+        request: Any = {**asked, **way}
+        plan = allocate(law, **request)
         rows[name] = {
             "N": plan.N,
             "tokens_per_parameter": plan.tokens_per_parameter,

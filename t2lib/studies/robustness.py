@@ -151,11 +151,12 @@ def _of_our_law(
         "overtrained": one_law.overtrained(few, laws, cut=cut or _USUAL_CUT)[2],
     }
     found = {}
-    for (setting, sums), verdict in itertools.product(settings.items(), ("wins", "loses")):
+    for setting, sums in settings.items():
         table = one_law.compare(sums.clip(upper=1e12), _RIVALS, n=n, seed=seed)
         for rival, part in table.groupby("comparison"):
-            count = float((part["verdict"] == verdict).sum())
-            found[f"own {setting}, {rival}, {verdict}"] = count
+            for verdict in ("wins", "loses"):
+                count = float((part["verdict"] == verdict).sum())
+                found[f"own {setting}, {rival}, {verdict}"] = count
     return found
 
 
@@ -221,3 +222,34 @@ def recorded() -> pd.DataFrame:
         "rows"
     ]
     return pd.DataFrame(values).set_index(["change", "setting"])
+
+
+def turns(rows: pd.DataFrame) -> pd.DataFrame:
+    """Say for each claim which changes leave its verdict and which turn it, on Gemstones.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        From :func:`recorded`.
+
+    Returns
+    -------
+    DataFrame of str
+        Index: claims and comparisons of the book's own law. ``as judged``, and a column a change:
+        "stays", or the other verdicts with the settings that give them.
+    """
+    judged: dict[Any, dict[str, str]] = {
+        key: verdicts(row.dropna().to_dict()) for key, row in rows.iterrows()
+    }
+    base = judged["answer length", 1]
+    table: dict[str, dict[str, str]] = {}
+    for claim, usual in base.items():
+        table[claim] = {"as judged": usual}
+        for change in dict.fromkeys(rows.index.get_level_values("change")):
+            others: dict[str, list[str]] = {}
+            for (kind, setting), found in judged.items():
+                if kind == change and found[claim] != usual:
+                    others.setdefault(found[claim], []).append(f"{setting:,.0f}")
+            said = [f"{verdict} at {', '.join(at)}" for verdict, at in others.items()]
+            table[claim][change] = "; ".join(said) or "stays"
+    return pd.DataFrame(table).T
