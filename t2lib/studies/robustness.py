@@ -238,18 +238,19 @@ def turns(rows: pd.DataFrame) -> pd.DataFrame:
         Index: claims and comparisons of the book's own law. ``as judged``, and a column a change:
         "stays", or the other verdicts with the settings that give them.
     """
-    judged: dict[Any, dict[str, str]] = {
-        key: verdicts(row.dropna().to_dict()) for key, row in rows.iterrows()
-    }
+    judged: dict[Any, dict[str, str]] = {}
+    for key, row in rows.iterrows():
+        found: Any = row.dropna().to_dict()
+        judged[key] = verdicts(found)
     base = judged["answer length", 1]
     table: dict[str, dict[str, str]] = {}
     for claim, usual in base.items():
         table[claim] = {"as judged": usual}
         for change in dict.fromkeys(rows.index.get_level_values("change")):
             others: dict[str, list[str]] = {}
-            for (kind, setting), found in judged.items():
-                if kind == change and found[claim] != usual:
-                    others.setdefault(found[claim], []).append(f"{setting:,.0f}")
+            for (kind, setting), by_claim in judged.items():
+                if kind == change and by_claim[claim] != usual:
+                    others.setdefault(by_claim[claim], []).append(f"{setting:,.0f}")
             said = [f"{verdict} at {', '.join(at)}" for verdict, at in others.items()]
             table[claim][change] = "; ".join(said) or "stays"
     return pd.DataFrame(table).T
