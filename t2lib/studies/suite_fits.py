@@ -276,7 +276,7 @@ def _fit_task(
     support = Support.of(rows)
     spans = support.ranges
     reason = _no_plan(checkpoints["model"].nunique(), support)
-    flops = 6 * checkpoints["n_params"] * checkpoints["n_tokens"]
+    flops = 6.0 * checkpoints["n_params"] * checkpoints["n_tokens"]
     train = settings["train_flops"] or float(flops.median())
     inference = settings["inference_flops"] or 2 * spans["N"][1]
     fits: dict[str, Fit] = {}
