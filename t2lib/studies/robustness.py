@@ -132,7 +132,9 @@ def _of_samples(seen: pd.DataFrame, most_k: int) -> dict[str, float]:
     )
     wide = seen.pivot(index=["task", "model", "n_tokens"], columns="k", values="pass_at_k")
     ks = [x for x in (4, 16, 64, 256, 1024) if x <= most_k]
-    high = [(-np.expm1(x * np.log1p(-wide[1])) > wide[x]).mean() for x in ks]
+    # Where k p is tiny the two agree to the last digits, and rounding decides.
+    naive = {x: -np.expm1(x * np.log1p(-wide[1])) for x in ks}
+    high = [(naive[x] >= wide[x] * (1 - 1e-9)).mean() for x in ks]
     blind = by_task["blind"] > 0.5
     return {
         "6 passes": 100 * ((by_task["passes"] >= 0.9) & ~blind).mean(),
