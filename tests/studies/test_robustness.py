@@ -50,6 +50,13 @@ def test_claim_2_hangs_on_the_limit_only_at_four_tokens(rows):
         assert (len(said) > 1) == (setting == ("answer length", 4))
 
 
+def test_longer_answers_bring_the_approaches_together(rows):
+    """As the page says beside the table: claims 2 and 4 at four tokens and more."""
+    at = rows.loc["answer length"]
+    assert at.loc[4, "2 factor"] == pytest.approx(3.0, abs=0.05)
+    assert (at.loc[4:, "4 cells"] == 7).all()
+
+
 def test_our_law_under_other_deals():
     """No deal of models turns a verdict against either approach."""
     deals = one_law.recorded_rivals()["deals"].set_index("comparison")
