@@ -3,8 +3,8 @@
     python benchmarks/claims.py [--only NAME ...]
 
 Reads the released question losses (T2LIB_MIRROR, or the network) and writes rivals.json,
-answer_length.json, duel_lengths.json and mmlu.json into data/recorded/, each whole or not at all.
-It takes about five minutes on one quiet core.
+answer_length.json, duel_lengths.json, mmlu.json and robustness.json into data/recorded/, each whole
+or not at all. It takes about ten minutes on one quiet core.
 """
 
 import argparse
@@ -12,6 +12,7 @@ import json
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,7 @@ import pandas as pd
 import t2lib as t2
 from t2lib.data.layouts import gemstones_nll
 from t2lib.data.registry import _write_text, data_folder, fingerprint
-from t2lib.studies import answer_length, duels, mmlu, one_law
+from t2lib.studies import answer_length, duels, mmlu, one_law, robustness
 
 TASKS = tuple(t2.SUITES["gemstones"].tasks)
 DRAWS = {"n": 2000, "seed": 0}
@@ -41,14 +42,18 @@ def lengths() -> tuple[dict[str, Any], list[str], dict[str, Any]]:
 
 def duel_lengths() -> tuple[dict[str, Any], list[str], dict[str, Any]]:
     """Duels of chapter 7 at 2e10 FLOPs per token, replayed at each answer length."""
-    pairs = duels.pair_up(t2.load_curves("gemstones").query("k == 1 and task == 'arcc'"))
+    curves = t2.load_curves("gemstones").query("k == 1 and task == 'arcc'")
+    pairs, models = duels.pair_up(curves), pd.Index(sorted(curves["model"].unique()))
     rows = []
     for task in TASKS:
         losses = gemstones_nll(task)
         for length in DUEL_LENGTHS:
-            gains = mmlu.gains(losses, pairs, (2e10,), length)["gain"]
-            rows.append({"task": task, "length": length, "wins": float((gains > 0).mean())})
-    return {"rows": rows}, [f"gemstones_nll_{task}" for task in TASKS], {}
+            gains = mmlu.gains(losses, pairs, (2e10,), length).set_index("pair")["gain"]
+            met = pairs.loc[gains.index].assign(wins=gains > 0)
+            low, high = duels.ends(duels.mean_draws(met, "wins", models, **DRAWS))
+            row = {"wins": float(met["wins"].mean()), "low": low, "high": high}
+            rows.append({"task": task, "length": length} | row)
+    return {"rows": rows}, [f"gemstones_nll_{task}" for task in TASKS], DRAWS
 
 
 def subjects() -> tuple[dict[str, Any], list[str], dict[str, Any]]:
@@ -131,11 +136,36 @@ def rivals() -> tuple[dict[str, Any], list[str], dict[str, Any]]:
     return values, [], DRAWS
 
 
+def changes() -> tuple[dict[str, Any], list[str], dict[str, Any]]:
+    """The scorecard's verdicts at other answer lengths, cut-offs and ranges of k."""
+    draws = {"n": 500, "seed": 0}
+    settings = [("answer length", length, {}) for length in robustness.LENGTHS]
+    settings += [("cut-off", cut, {"cut": cut}) for cut in robustness.CUTS]
+    settings += [("largest k", most, {"most_k": most}) for most in robustness.LARGEST_K]
+    rows = []
+    for change, setting, choice in settings:
+        length = setting if change == "answer length" else 1
+        found = robustness.shares(_curves_at(length), **choice, **draws)
+        rows.append({"change": change, "setting": setting, **found})
+    return {"rows": rows}, [f"gemstones_nll_{task}" for task in TASKS], draws
+
+
+@cache
+def _curves_at(length: float) -> pd.DataFrame:
+    if length == 1:
+        curves = t2.load_curves("gemstones")
+        return curves[curves["k"].isin(robustness.K)].reset_index(drop=True)
+    losses = map(gemstones_nll, TASKS)
+    tables = [answer_length.curves_at(one, length, robustness.K) for one in losses]
+    return pd.concat(tables, ignore_index=True)
+
+
 STUDIES: Mapping[str, Callable[[], tuple[dict[str, Any], list[str], dict[str, Any]]]] = {
     "rivals": rivals,
     "answer_length": lengths,
     "duel_lengths": duel_lengths,
     "mmlu": subjects,
+    "robustness": changes,
 }
 
 

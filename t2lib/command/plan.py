@@ -7,7 +7,7 @@ import math
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Unpack
+from typing import TYPE_CHECKING, Annotated, Any, Unpack, cast
 
 import typer
 
@@ -276,6 +276,16 @@ def command(
     verifier: Annotated[
         float, typer.Option(help="Chance that the right one among several samples is found.")
     ] = 1.0,
+    false_positives: Annotated[
+        float, typer.Option(help="Chance that the verifier accepts a wrong sample.")
+    ] = 0.0,
+    vote: Annotated[
+        str | None,
+        typer.Option(help="Majority vote, no verifier; wrong answers all agree, or all differ."),
+    ] = None,
+    stop_early: Annotated[
+        bool, typer.Option("--stop-early", help="A query ends with its first success.")
+    ] = False,
     draws: Annotated[
         int | None,
         typer.Option(
@@ -304,5 +314,8 @@ def command(
         max_k=max_k,
         unique_tokens=unique_tokens,
         verifier=verifier,
+        false_positives=false_positives,
+        vote=cast("Any", vote),
+        stop_early=stop_early,
     )
     show(json.dumps(found.numbers(), indent=1, allow_nan=False) if as_json else found.text())

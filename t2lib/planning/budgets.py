@@ -176,7 +176,7 @@ class Apart(Budget):
             return self.with_numbers_of_samples(1.0).best(len(self))
         rows, x = search.valleys(self.badness, np.log(self.low), np.log(self.high))
         plans = _solve_whole(self, rows, x) if whole_k else self.along(x, rows)
-        apart = [1.0] if self.objective.needs_verifier else []
+        apart = [1.0] if self.objective.one_apart else []
         if np.isfinite(self.max_k) and not whole_k:  # the line has a kink where k reaches its most
             apart.append(self.max_k)
         if apart:
@@ -238,7 +238,7 @@ class Lifetime(Budget):
         free = _joined(*(self.free(rows) for rows in blocks))
         numbers = _neighbours(free) if whole_k else _ends(free, most)
         # Where samples are free, the most are best; a single one needs no verifier.
-        single = self.rows if self.objective.needs_verifier else self.rows[~dear]
+        single = self.rows if self.objective.one_apart else self.rows[~dear]
         numbers += [
             (single, np.ones(len(single))),
             (self.rows[~dear], np.full((~dear).sum(), most)),

@@ -28,7 +28,11 @@ from t2lib.planning.budgets import Apart, Budget, Lifetime, Plans
 from t2lib.planning.costs import Cost, CostModel
 from t2lib.planning.objective import Objective
 from t2lib.planning.request import Range, Request, check_names
+from t2lib.planning.selection import StopEarly
 from t2lib.planning.support import Fitted, Support
+
+# Where samples are limited otherwise: still a number, so that samples may cost nothing.
+_UNLIMITED = 1e15
 
 
 @dataclass(frozen=True)
@@ -38,11 +42,12 @@ class Allocation:
     Attributes
     ----------
     N, D, k : float
-        Parameters, training tokens (repetitions counted), samples per query.
+        Parameters, training tokens (repetitions counted), samples per query (the mean of them
+        where queries stop early).
     metric : float
         The law's metric there, with the verifier and the data wall.
-    metric_name : {"pass_at_k", "neg_log_pass", "loss"}
-        Which metric it is; pass@k is a share, the other two are in nats.
+    metric_name : {"pass_at_k", "neg_log_pass", "loss", "answered_right"}
+        Which metric it is; the first and the last are shares, the other two are in nats.
     at_bounds : tuple of str
         Ends of the allowed ranges at which the optimum lies. Empty: it lies inside.
     train_flops : float
@@ -53,6 +58,8 @@ class Allocation:
         Budget for everything and the number of queries, where they were given.
     unique_tokens : float or None
         Stock of unique tokens, where it is finite.
+    most_samples : float or None
+        What a query that stops early takes at most.
     support : Support or None
         What the law was fitted to; None for a law that was built by hand.
     """
@@ -68,6 +75,7 @@ class Allocation:
     total_flops: float | None = None
     queries: float | None = None
     unique_tokens: float | None = None
+    most_samples: float | None = None
     support: Support | None = field(default=None, repr=False, compare=False)
     _law: Law | None = field(default=None, repr=False, compare=False)
     _cost: Cost | None = field(default=None, repr=False, compare=False)
@@ -89,7 +97,7 @@ class Allocation:
         Only what lies outside is in it, so empty is inside: ``N`` and ``D`` over those of the
         nearest place of the checkpoints' hull, ``k`` over the largest that was measured near by.
         """
-        return None if self.support is None else self.support.outside(self.N, self.D, self.k)
+        return None if self.support is None else self.support.outside(*self.place)
 
     @property
     def nearest(self) -> pd.DataFrame | None:
@@ -99,7 +107,12 @@ class Allocation:
         """
         if self.support is None:
             return None
-        return self.support.nearest(self.N, self.D, self.k, self._law)
+        return self.support.nearest(*self.place, self._law)
+
+    @property
+    def place(self) -> tuple[float, float, float]:
+        """N, D, and the samples up to which the law is asked."""
+        return self.N, self.D, self.k if self.most_samples is None else self.most_samples
 
     @property
     def cost(self) -> dict[str, float]:
@@ -147,10 +160,13 @@ class Allocation:
     def _sentence(self) -> str:
         where = "no fitted range is known: the law was built by hand"
         if self.support is not None:
-            where = self.support.in_words(self.N, self.D, self.k)
+            where = self.support.in_words(*self.place)
+        samples = f"k = {self.k:.4g} samples per query"
+        if self.most_samples is not None:
+            samples += f" on average, at most {self.most_samples:.4g}"
         return (
             f"N = {self.N:.4g} parameters, D = {self.D:.4g} tokens "
-            f"({self.tokens_per_parameter:.4g} per parameter), k = {self.k:.4g} samples per query: "
+            f"({self.tokens_per_parameter:.4g} per parameter), {samples}: "
             f"{self.metric_name} = {self.metric:.4g}, {where}"
         )
 
@@ -188,7 +204,8 @@ def allocate(law: Law, *, fitted: Fitted | None = None, **request: Unpack[Reques
         a fit does. The search does not depend on it; ``Allocation.extrapolation`` does.
     **request
         ``train_flops``, ``inference_flops``, ``total_flops``, ``queries``, ``cost``, ``metric``,
-        ``whole_k``, ``n_range``, ``max_k``, ``unique_tokens``, ``verifier``: see
+        ``whole_k``, ``n_range``, ``max_k``, ``unique_tokens``, ``verifier``,
+        ``false_positives``, ``vote``, ``stop_early``: see
         :class:`~t2lib.planning.request.Request`.
 
     Returns
@@ -228,7 +245,7 @@ def allocate(law: Law, *, fitted: Fitted | None = None, **request: Unpack[Reques
         raise ValueError("allocate takes one budget: frontier takes many")
     support = getattr(law, "support", None)
     if fitted is not None:
-        support = Support.of(fitted, budget.objective.name)
+        support = Support.of(fitted, budget.objective.measured)
     return _allocation(budget, budget.solve(request.get("whole_k", False)), request, support)
 
 
@@ -305,11 +322,12 @@ def budget_of(law: Law, request: Request, sizes: FloatArray | None = None) -> Bu
     ``sizes`` (which broadcast with the budgets) hold N fixed, in the place of ``n_range``.
     """
     check_names(request)
-    stock, verifier = request.get("unique_tokens"), request.get("verifier", 1.0)
-    objective = Objective.of(law, request.get("metric"), verifier, stock)
+    objective = Objective.asked(law, request)
     smallest, largest = range_of(request.get("n_range"))
     cost = request.get("cost")
     model, most = cost_model(cost), _most_samples(request.get("max_k"))
+    if isinstance(objective.way, StopEarly) and np.isfinite(most):
+        most = _UNLIMITED  # max_k caps a query, not the mean
     train_flops, inference_flops = request.get("train_flops"), request.get("inference_flops")
     total_flops, queries = request.get("total_flops"), request.get("queries")
     apart = train_flops is not None
@@ -434,7 +452,7 @@ def _allocation(
     return Allocation(
         N=float(plans.N[0]),
         D=float(plans.D[0]),
-        k=float(plans.k[0]),
+        k=float(row["k"]),
         metric=float(row[budget.objective.name]),
         metric_name=budget.objective.name,
         at_bounds=_at_bounds(budget, plans)[0],
@@ -443,6 +461,7 @@ def _allocation(
         total_flops=None if apart else float(row["total_flops"]),
         queries=None if apart else float(row["queries"]),
         unique_tokens=None if wall is None else wall.unique_tokens,
+        most_samples=float(row["most_samples"]) if "most_samples" in row else None,
         support=support,
         _law=budget.objective.law,
         _cost=request.get("cost"),
@@ -451,6 +470,9 @@ def _allocation(
 
 def _table(budget: Budget, plans: Plans) -> pd.DataFrame:
     N, D, k = plans.N, plans.D, plans.k
+    most: dict[str, FloatArray] = {}
+    if isinstance(budget.objective.way, StopEarly):
+        k, most["most_samples"] = budget.objective.stopping(N, D, k)
     columns: dict[str, Any] = {}
     if isinstance(budget, Apart):
         columns["train_flops"] = budget.train
@@ -460,13 +482,13 @@ def _table(budget: Budget, plans: Plans) -> pd.DataFrame:
         columns["train_flops"] = train = budget.cost.train_flops(N, D)
         serving = budget.queries * budget.cost.query_flops(N, k)
         columns["serving_share"] = serving / (train + serving)
-    columns |= {"N": N, "D": D, "k": k, "tokens_per_parameter": D / N}
+    columns |= {"N": N, "D": D, "k": k, **most, "tokens_per_parameter": D / N}
     columns[budget.objective.name] = budget.objective.metric(N, D, k)
     return pd.DataFrame(columns)
 
 
 def _at_bounds(budget: Budget, plans: Plans) -> list[tuple[str, ...]]:
-    names = []
+    names, way = [], budget.objective.way
     for N, D, k, low, high in zip(plans.N, plans.D, plans.k, budget.low, budget.high, strict=True):
         bounds = [
             f"N at its {side} bound {bound:.6g}"
@@ -477,5 +499,9 @@ def _at_bounds(budget: Budget, plans: Plans) -> list[tuple[str, ...]]:
             bounds.append("D at its lower bound 1")
         if budget.objective.samples_matter and k > 1 and k >= np.floor(budget.max_k):
             bounds.append(f"k at its upper bound {k:.6g}")
+        if isinstance(way, StopEarly):
+            most = float(budget.objective.stopping(*map(np.asarray, (N, D, k)))[1])
+            if most > way.most * (1 - 1e-9):
+                bounds.append(f"samples of a query at their upper bound {way.most:.6g}")
         names.append(tuple(bounds))
     return names

@@ -88,8 +88,7 @@ def cheapest(
         raise ValueError("give at most one of queries, inference_flops and train_flops")
     if (queries := request.get("queries")) is not None:
         not_negative(queries, "queries")
-    stock, verifier = request.get("unique_tokens"), request.get("verifier", 1.0)
-    objective = Objective.of(law, request.get("metric"), verifier, stock)
+    objective = Objective.asked(law, request)
     _check_target(target, objective)
     return _Question(law, objective, float(target), request, fitted).answer()
 
@@ -107,7 +106,7 @@ class _Question:
     ) -> None:
         self.law, self.objective, self.target = law, objective, target
         self.request = request
-        self.fitted = None if fitted is None else Support.of(fitted, objective.name)
+        self.fitted = None if fitted is None else Support.of(fitted, objective.measured)
         self.cost = cost_model(request.get("cost"))
         self.smallest, self.largest = range_of(request.get("n_range"))
         self._plans: dict[float, Allocation] = {}
@@ -157,7 +156,7 @@ class _Question:
 
     def _scale(self, metric: float) -> float:
         """A scale of the metric that grows as it gets better, about linear in log FLOPs."""
-        if self.objective.name == "pass_at_k":
+        if self.objective.is_share:
             return float(special.logit(np.clip(metric, 1e-300, 1 - 1e-16)))
         return -float(np.log(max(metric, 1e-300)))
 
@@ -229,7 +228,7 @@ class _Question:
 
     def _floor(self) -> float | None:
         """Constant of the law's loss, where the metric cannot fall below it."""
-        if self.objective.name == "pass_at_k":
+        if self.objective.is_share:
             return None
         return getattr(self.law, "E", None)
 
@@ -242,7 +241,7 @@ def sought_budget(request: Request) -> str:
 
 
 def _check_target(target: float, objective: Objective) -> None:
-    share = objective.name == "pass_at_k"
+    share = objective.is_share
     if not (0 < target < (1 if share else np.inf)):
         rule = "between 0 and 1" if share else "positive and finite"
         raise ValueError(f"target is {target:g}: {objective.name} must be {rule}")

@@ -210,8 +210,7 @@ def _row(
         law = values if kind is None else law_of(kind, values)
         plan = _ask(law, target, request)
         # What changes the worth of a plan, not only its cost, holds for the point's plan too.
-        stock, verifier = request.get("unique_tokens"), request.get("verifier", 1.0)
-        objective = Objective.of(law, metric, verifier, stock)
+        objective = Objective.asked(law, request, metric)
         seen = float(objective.metric(*place))
     except ValueError as error:
         return {"at_bounds": "", "problem": str(error)}

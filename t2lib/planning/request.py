@@ -10,6 +10,7 @@ import numpy.typing as npt
 from t2lib.planning.costs import Cost
 from t2lib.planning.data_wall import DataWall
 from t2lib.planning.objective import Metric
+from t2lib.planning.selection import Wrong
 
 Range = tuple[float | None, float | None]
 
@@ -36,7 +37,8 @@ class Request(TypedDict, total=False):
         Or any :class:`~t2lib.planning.costs.Cost`; by default ``CostModel()``, the paper's 6 N D
         and 2 N k.
     metric : {"pass_at_k", "neg_log_pass", "loss"}
-        What to make best; by default the first of these that the law has.
+        What to make best; by default the first of these that the law has. With one of the last
+        three keywords it is "answered_right", the share of the questions answered right.
     whole_k : bool
         Whether k must be a whole number; False by default. Whole numbers of samples are searched
         apart, each over its own N; nothing is rounded.
@@ -52,6 +54,17 @@ class Request(TypedDict, total=False):
         Chance v that the right sample is found when one of several is right, the same for every
         question; 1 by default. With k = 1 there is nothing to find. So success is ``pass@1``, or
         ``v pass@k`` for k above 1, whichever is better; -log pass@k gets ``-log v`` more.
+    false_positives : float
+        Chance that the verifier accepts a wrong sample, the same for all; 0 by default. The first
+        accepted sample is the answer. Needs a Beta law, as the next two do; one of the three.
+    vote : {"agree", "differ"}
+        No verifier: the most frequent answer. The wrong samples of a question all agree on one
+        answer, the worst case, or all differ, the best. Apart budgets are spent whole or on one
+        sample, though a vote among fewer may be better.
+    stop_early : bool
+        Whether a query ends with its first success, told by a perfect verifier. Then the budget
+        pays for the mean number of samples, which is the plan's k; ``max_k`` limits what one query
+        may take.
     """
 
     train_flops: npt.ArrayLike | None
@@ -65,6 +78,9 @@ class Request(TypedDict, total=False):
     max_k: float | None
     unique_tokens: float | DataWall | None
     verifier: float
+    false_positives: float
+    vote: Wrong | None
+    stop_early: bool
 
 
 def check_names(request: Mapping[str, object]) -> None:

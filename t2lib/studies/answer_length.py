@@ -169,10 +169,15 @@ def recorded() -> tuple[pd.DataFrame, pd.DataFrame]:
     return pd.DataFrame(values["laws"]), pd.DataFrame(values["power"])
 
 
-def duels_by_length() -> pd.DataFrame:
+def duels_by_length(column: str = "wins") -> pd.DataFrame:
     """Share of chapter 7's duels that the smaller checkpoint wins at 2e10 FLOPs per token.
 
     As ``benchmarks/claims.py`` recorded it from all question losses.
+
+    Parameters
+    ----------
+    column : {"wins", "low", "high"}
+        The share, or an end of its 95 % interval over models.
 
     Returns
     -------
@@ -180,7 +185,7 @@ def duels_by_length() -> pd.DataFrame:
         Lengths T by tasks.
     """
     values = read_json(data_folder() / "recorded/duel_lengths.json")["values"]
-    return pd.DataFrame(values["rows"]).pivot(index="length", columns="task", values="wins")
+    return pd.DataFrame(values["rows"]).pivot(index="length", columns="task", values=column)
 
 
 def kept(laws: pd.DataFrame) -> pd.DataFrame:

@@ -235,10 +235,10 @@ def pair_up(curves: pd.DataFrame, tolerance: float = _TOLERANCE) -> pd.DataFrame
         ``big, big_N, big_D, small, small_N, small_D, train_flops`` (of the larger one).
     """
     one = curves[["model", "n_params", "n_tokens"]].drop_duplicates(ignore_index=True)
-    one = one.assign(C=6 * one["n_params"] * one["n_tokens"])
+    one = one.assign(C=6.0 * one["n_params"] * one["n_tokens"])
     found = []
     for big in near_ratio(curves).to_dict("records"):
-        C = 6 * big["n_params"] * big["n_tokens"]
+        C = 6.0 * big["n_params"] * big["n_tokens"]
         for model, group in one[one["n_params"] <= big["n_params"] / 2].groupby("model"):
             small = group.loc[np.log(group["C"] / C).abs().idxmin()]
             if abs(np.log(small["C"] / C)) <= np.log(tolerance):
@@ -360,7 +360,7 @@ def falls_along_rule(
     like = near_ratio(curves)
     rows = checkpoints[checkpoints["inference_flops"] != ONE_SAMPLE]
     rows = rows.merge(like, on=["model", "n_params", "n_tokens"])
-    rows = rows.assign(C=6 * rows["n_params"] * rows["n_tokens"])
+    rows = rows.assign(C=6.0 * rows["n_params"] * rows["n_tokens"])
     found = []
     for task, inference, group in cases(rows):
         if group["C"].max() > 2 * group["C"].min():

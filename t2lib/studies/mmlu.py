@@ -165,12 +165,22 @@ def p_value(
 
     What the level tells is held; residuals of the gain are permuted over subjects.
     """
+    return p_values(gain, [inside], level, n=n, seed=seed)[0]
+
+
+def p_values(
+    gain: FloatArray, insides: Sequence[FloatArray], level: FloatArray | None, *, n: int, seed: int
+) -> list[float]:
+    """:func:`p_value` of several classes, by the same permutations."""
     left = _without(gain, level)
     rng = np.random.default_rng(seed)
     shuffled = np.array([rng.permutation(left) for _ in range(n)])
-    observed = abs(float(difference(gain, inside, level)))
-    drawn = np.abs(difference(shuffled, inside, level))
-    return float((1 + np.sum(drawn >= observed * (1 - 1e-9))) / (1 + n))
+    found = []
+    for inside in insides:
+        observed = abs(float(difference(gain, inside, level)))
+        drawn = np.abs(difference(shuffled, inside, level))
+        found.append(float((1 + np.sum(drawn >= observed * (1 - 1e-9))) / (1 + n)))
+    return found
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
@@ -260,7 +270,7 @@ def class_table(
 
 
 def without(gains: pd.DataFrame, left_out: Sequence[str], *, n: int, seed: int) -> pd.DataFrame:
-    """Mathematics and logic against the rest, adjusted, with some subjects left out of both.
+    """Each class against the rest, adjusted, with some subjects left out of both.
 
     Parameters
     ----------
@@ -273,15 +283,17 @@ def without(gains: pd.DataFrame, left_out: Sequence[str], *, n: int, seed: int) 
     Returns
     -------
     DataFrame
-        A row a budget: ``value`` and ``p``, not corrected for other tests.
+        Index ``(name, inference_flops)``: ``value``, ``p``, and ``p_holm`` over all of them.
     """
     rows = {}
     for budget, one in gains[~gains["subject"].isin(left_out)].groupby("inference_flops"):
-        inside = np.asarray(one["subject"].isin(CLASSES[MATHS]), dtype=float)
+        insides = [np.asarray(one["subject"].isin(c), dtype=float) for c in CLASSES.values()]
         gain, level = one["gain"].to_numpy(), one["level"].to_numpy()
-        p = p_value(gain, inside, level, n=n, seed=seed)
-        rows[budget] = {"value": float(difference(gain, inside, level)), "p": p}
-    return pd.DataFrame(rows).T.rename_axis("inference_flops")
+        found = p_values(gain, insides, level, n=n, seed=seed)
+        for name, inside, p in zip(CLASSES, insides, found, strict=True):
+            rows[name, budget] = {"value": float(difference(gain, inside, level)), "p": p}
+    table = pd.DataFrame(rows).T.rename_axis(["name", "inference_flops"])
+    return table.assign(p_holm=holm(table["p"].tolist()))
 
 
 def _weighted(values: FloatArray, weights: FloatArray) -> FloatArray:

@@ -10,7 +10,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 import numpy.typing as npt
@@ -31,6 +31,7 @@ from t2lib.planning.architecture import ArchitectureFamily
 from t2lib.planning.costs import CostModel, Hardware
 from t2lib.planning.forward import Allocation, allocate, frontier
 from t2lib.planning.regions import AllocationRegion
+from t2lib.planning.request import Request
 from t2lib.planning.support import Support
 from t2lib.plots import engineering
 from t2lib.uncertainty.resampling import bootstrap
@@ -399,6 +400,43 @@ def _changes(
         "the same bill in money": {"total_flops": bill["money"], "cost": cost.in_money(card)},
         "judged by -log pass@k": {"metric": "neg_log_pass"},
     }
+
+
+def ways_to_answer(law: Any, rates: Sequence[float] = (), **asked: Unpack[Request]) -> pd.DataFrame:
+    """Plan for each way to make one answer of k samples.
+
+    Parameters
+    ----------
+    law : Law
+        With a Beta distribution of p.
+    rates : sequence of float
+        Chances that the verifier accepts a wrong sample.
+    **asked
+        The budget, as :func:`~t2lib.allocate` takes it.
+
+    Returns
+    -------
+    DataFrame
+        A row a way, the verifier that accepts no wrong sample first, then the rates, the votes and
+        stopping at the first success: ``N``, ``tokens_per_parameter``, ``k`` (a mean where queries
+        stop early), ``most_samples`` and ``right``, the share answered right.
+    """
+    ways: dict[str, Request] = {"perfect verifier": {}}
+    ways |= {f"accepts {rate:.2g} of the wrong": {"false_positives": rate} for rate in rates}
+    ways |= {"vote, wrong differ": {"vote": "differ"}, "vote, wrong agree": {"vote": "agree"}}
+    ways["stops at the first success"] = {"stop_early": True}
+    rows = {}
+    for name, way in ways.items():
+        request: Any = {**asked, **way}
+        plan = allocate(law, **request)
+        rows[name] = {
+            "N": plan.N,
+            "tokens_per_parameter": plan.tokens_per_parameter,
+            "k": plan.k,
+            "most_samples": plan.k if plan.most_samples is None else plan.most_samples,
+            "right": plan.metric,
+        }
+    return pd.DataFrame.from_dict(rows, orient="index")
 
 
 def plan_table(regions: Mapping[str, AllocationRegion]) -> pd.DataFrame:

@@ -276,7 +276,7 @@ def _fit_task(
     support = Support.of(rows)
     spans = support.ranges
     reason = _no_plan(checkpoints["model"].nunique(), support)
-    flops = 6 * checkpoints["n_params"] * checkpoints["n_tokens"]
+    flops = 6.0 * checkpoints["n_params"] * checkpoints["n_tokens"]
     train = settings["train_flops"] or float(flops.median())
     inference = settings["inference_flops"] or 2 * spans["N"][1]
     fits: dict[str, Fit] = {}
@@ -607,13 +607,14 @@ def describe_plan(plan: Allocation) -> dict[str, Any]:
         "N": plan.N,
         "D": plan.D,
         "k": plan.k,
+        "most_samples": plan.most_samples,
         "tokens_per_parameter": plan.tokens_per_parameter,
         "metric_name": plan.metric_name,
         "metric": plan.metric,
         "cost": plan.cost,
         "at_bounds": list(plan.at_bounds),
         "extrapolation": plan.extrapolation,
-        "where": "" if plan.support is None else plan.support.in_words(plan.N, plan.D, plan.k),
+        "where": "" if plan.support is None else plan.support.in_words(*plan.place),
         "nearest": [] if plan.nearest is None else _records(plan.nearest),
     }
 

@@ -54,6 +54,14 @@ def test_caches_and_walls_cost(costs: dict[str, str]) -> None:
     assert first(costs["wall-lost"]) > 0
 
 
+def test_other_ways_to_one_answer(costs: dict[str, str], values: dict[str, str]) -> None:
+    """False positives want larger models and fewer samples; stopping early buys more."""
+    assert first(costs["false-N"]) > 2 and first(costs["false-k"]) < first(values["base-k"]) / 10
+    right = first(costs["false-right"]), first(values["base-pass"]), first(costs["stop-right"])
+    assert right == tuple(sorted(right)) and right[2] > right[1] + 0.05
+    assert 1 < first(costs["stop-N"]) < 1.3 and first(costs["stop-most"]) > first(values["base-k"])
+
+
 def test_the_split_obeys_the_rule_of_elasticities(values: dict[str, str]) -> None:
     assert first(values["rule-left"]) == pytest.approx(first(values["rule-right"]), rel=0.01)
 

@@ -384,6 +384,29 @@ def test_costs_and_limits_reach_the_search(run, numbers):
     assert found["cost"]["total_flops"] == pytest.approx(1e20)
 
 
+def test_other_ways_to_one_answer_reach_the_search(run, numbers):
+    options = ["--task", "maths", "--law", "BetaConsistentLaw", "--draws", 0, "--json"]
+    budget = ["--train-flops", 1e20, "--inference-flops", 4e9]
+    law = t2.SuiteFit.read(numbers).law("maths", "BetaConsistentLaw")
+    for flags, asked in (
+        (["--false-positives", 0.1], {"false_positives": 0.1}),
+        (["--vote", "differ"], {"vote": "differ"}),
+        (["--stop-early", "--max-k", 50], {"stop_early": True, "max_k": 50}),
+    ):
+        code, out, err = run("plan", numbers, *options, *budget, *flags)
+        assert code == 0, err
+        plan = t2.allocate(
+            law,
+            train_flops=1e20,
+            inference_flops=4e9,
+            n_range=(law.support.ranges["N"][0], None),
+            **asked,
+        )
+        found = json.loads(out)["plan"]
+        assert found["metric_name"] == "answered_right"
+        assert (found["N"], found["metric"]) == (pytest.approx(plan.N), pytest.approx(plan.metric))
+
+
 def test_a_target_is_reached(run, numbers):
     options = ["--task", "maths", "--law", "BetaConsistentLaw", "--draws", 0, "--json"]
     request = ["--target", 0.5, "--inference-flops", 4e9]
@@ -416,6 +439,10 @@ def test_embedded_suites_answer(run, suite, task):
         (["--task", "maths", "--train-flops", 1e20, "--total-flops", 1e20], "either"),
         (["--task", "maths", "--target", 0.5, "--total-flops", 1e20], "either a target or"),
         (["--task", "maths", "--train-flops", 1e20, "--verifier", 2], "verifier is 2"),
+        (
+            ["--task", "maths", "--law", "BetaConsistentLaw", "--train-flops", 1e20, "--vote", "x"],
+            "vote is 'x': must be 'agree' or 'differ'",
+        ),
         (["--task", "maths", "--train-flops", 1e20, "--inference-flops", 0.5], "inference"),
     ],
 )

@@ -117,6 +117,19 @@ def test_variations_change_one_thing_each(gsm8k):
     assert not table.loc["base case", "inside"]
 
 
+def test_ways_to_one_answer_are_compared_with_the_plan():
+    asked = {"train_flops": 1e20, "inference_flops": 2e12}
+    table = study.ways_to_answer(LAW, [0.01], **asked)
+    plan = t2.allocate(LAW, **asked)
+    assert table.loc["perfect verifier", ["N", "k", "right"]].tolist() == [
+        plan.N,
+        plan.k,
+        plan.metric,
+    ]
+    worse, early = table.loc["accepts 0.01 of the wrong"], table.iloc[-1]
+    assert worse["right"] < plan.metric < early["right"] and early["most_samples"] > early["k"]
+
+
 def test_the_table_of_plans_is_text_with_intervals(gsm8k):
     region = t2.allocation_region(
         gsm8k.law, gsm8k.draws.head(5), total_flops=3e20, queries=1e6, cost=COST
