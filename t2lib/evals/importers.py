@@ -435,7 +435,7 @@ def _notes_on(others: list[Path], lonely: list[Path]) -> list[str]:
         also = counted(len(lonely) - len(bare), "results file")
         notes.append(
             f"not read: {counted(len(unread), 'file')} that may be logs ({each})"
-            + f"; {also} have no other" * (len(bare) < len(lonely))
+            + f"; beside {also} there is no other" * (len(bare) < len(lonely))
             + f"; read are {', '.join(KINDS)}, the first two also with {' or '.join(PACKED)}; the "
             f"first: {unread[0]}"
         )
