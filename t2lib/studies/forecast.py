@@ -21,6 +21,7 @@ from t2lib._checks import FloatArray
 from t2lib.data.curves import load_curves
 from t2lib.data.registry import data_folder, read_json
 from t2lib.fitting.powers import Fit, fit_chinchilla
+from t2lib.fitting.table import LAWS as LAW_TABLE
 from t2lib.laws import Chinchilla
 from t2lib.studies.one_law import fit_laws
 from t2lib.studies.testbed import (
@@ -29,6 +30,7 @@ from t2lib.studies.testbed import (
     answers,
     best_sizes,
     interval,
+    loss_line,
     losses,
     power,
     samples,
@@ -47,6 +49,8 @@ LAWS = (
     "LossTiedLaw",
     "KumaraswamyLaw",
 )
+MEASURED = "least loss, measured"
+LABELS = {name: LAW_TABLE[name].label for name in ("Chinchilla", *LAWS)} | {MEASURED: MEASURED}
 SIZES = np.geomspace(2088, 1.6e6, 301)  # N among which a law chooses
 K = 4 ** np.arange(9)  # that the laws are fitted to
 _KEYS = ["model", "n_params", "n_tokens"]
@@ -178,8 +182,8 @@ def refitted(family: str, rows: pd.DataFrame) -> pd.DataFrame:
     DataFrame
         As :func:`forecast`, ``value`` only.
     """
-    once = rows.drop_duplicates(_KEYS)
-    usual = fit_chinchilla(once["n_params"], once["n_tokens"], once["loss"]).law
+    known = seen(curves(), ordinary_ratio()).drop_duplicates(_KEYS)
+    usual = fit_chinchilla(known["n_params"], known["n_tokens"], known["loss"]).law
     found = choices(fit_laws(rows, LAWS), usual)
     names = ["budget", "inference", "law", "what"]
     found.index = pd.MultiIndex.from_tuples(found.index, names=names)
@@ -200,9 +204,10 @@ def judged(table: pd.DataFrame | None = None) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        ``family, budget, inference, law, N`` (forecast), ``best, best_low, best_high`` (measured,
-        95 % over seeds), ``promised`` and ``scored`` (pass@k at N by the law and by the models,
-        between two sizes by interpolation in log N), ``best_scored`` (at the best size).
+        ``family, budget, inference, law, N`` (forecast; of :data:`MEASURED` the size of least loss
+        among the models themselves), ``best, best_low, best_high`` (measured, 95 % over seeds),
+        ``promised`` and ``scored`` (pass@k at N by the law and by the models, between two sizes
+        by interpolation in log N), ``best_scored`` (at the best size).
     """
     table = recorded()["forecast"] if table is None else table
     keys = ["family", "budget", "inference", "law"]
@@ -212,7 +217,9 @@ def judged(table: pd.DataFrame | None = None) -> pd.DataFrame:
         family, budget, inference = part.iloc[0][keys[:3]]
         line = answers(family).line(budget, inference)
         best, low, high = interval(best_sizes(line))
-        for _, one in part.iterrows():
+        least_loss = interval(best_sizes(loss_line(budget), "loss"))[0]
+        hindsight = part.iloc[[0]].assign(law=MEASURED, N=least_loss, score=np.nan)
+        for _, one in pd.concat([part, hindsight]).iterrows():
             rows.append(
                 {
                     **{name: one[name] for name in (*keys, "N")},

@@ -92,6 +92,13 @@ class Answers:
         return rows.assign(k=k, pass_at_k=part.passed(k))
 
 
+def loss_line(budget: float) -> pd.DataFrame:
+    """Return the losses of every size and seed at a training budget."""
+    table = losses()
+    kept = np.isclose(table["budget"], budget) & (table["unique"] == 0) & (table["rate"] == 1)
+    return table[kept].reset_index(drop=True)
+
+
 def samples(n_params: npt.ArrayLike, inference: float | None) -> FloatArray:
     """Return k = C_inf / 2N, at least one sample; one where there is no inference budget."""
     N = np.asarray(n_params, dtype=float)

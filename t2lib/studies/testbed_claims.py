@@ -39,7 +39,7 @@ from t2lib.studies.testbed import (
     best_sizes,
     by_seed,
     interval,
-    losses,
+    loss_line,
     samples,
     variants,
 )
@@ -55,13 +55,6 @@ GROUPS = 8
 def cases() -> Iterator[tuple[str, float, float]]:
     """Yield family, training budget and inference budget."""
     return itertools.product(FAMILIES, BUDGETS, INFERENCE)
-
-
-def loss_line(budget: float) -> pd.DataFrame:
-    """Return the losses of every size and seed at a training budget."""
-    table = losses()
-    kept = np.isclose(table["budget"], budget) & (table["unique"] == 0) & (table["rate"] == 1)
-    return table[kept].reset_index(drop=True)
 
 
 def usual_size(budget: float) -> int:

@@ -16,6 +16,12 @@ def test_no_law_of_sampling_beats_chinchillas_size(said: dict[str, float], law: 
     assert said["lost-Chinchilla"] < said[f"lost-{law}"]
 
 
+def test_chinchillas_forecast_is_lucky(said: dict[str, float]) -> None:
+    """It errs towards small sizes; the true size of least loss loses more."""
+    assert said["N-Chinchilla"] < 0.8 * said["N-measured"]
+    assert said["lost-measured"] > said["lost-Chinchilla"]
+
+
 def test_recall_is_where_every_law_fails(said: dict[str, float]) -> None:
     assert said["lost-recall"] > 20
 
