@@ -63,24 +63,13 @@ class Mixture:
         rest = 1 - self.never - self.always
         return self.always + rest * passk.beta_pass_at_k(self.a, self.b, k)
 
-    def shares(self, n: FloatArray, c: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Chance that a question with c of n right is never, or always, solved."""
-        rest = (1 - self.never - self.always) * np.exp(_beta_binomial(n, c, *self._full(n))[0])
-        never, always = self.never * (c == 0), self.always * (c == n)
-        return never / (never + always + rest), always / (never + always + rest)
-
-    def _full(self, n: FloatArray) -> tuple[FloatArray, FloatArray]:
-        return np.full(n.shape, self.a), np.full(n.shape, self.b)
-
 
 def fit_mixture(
     n: npt.ArrayLike,
     c: npt.ArrayLike,
     *,
-    never: bool = False,
+    never: bool | float = False,
     always: bool = False,
-    weights: npt.ArrayLike | None = None,
-    start: Mixture | None = None,
 ) -> Mixture:
     """Fit a Beta, with shares never or always solved, to one checkpoint's counts.
 
@@ -92,11 +81,7 @@ def fit_mixture(
     n, c : array_like, shape (questions,)
         Samples and right samples of each question; no question is dropped for c = 0.
     never, always : bool
-        Which shares are fitted.
-    weights : array_like, shape (questions,), optional
-        How much each question counts; not negative.
-    start : Mixture, optional
-        Search from here alone: for refits under other weights.
+        Which shares are fitted; a number for ``never`` is held, as a profile needs.
 
     Returns
     -------
@@ -108,9 +93,8 @@ def fit_mixture(
         Where a value is not valid, or all samples or none are right.
     """
     n, c = _counts(n, c)
-    table, cell = np.unique(np.stack([n, c], axis=1), axis=0, return_inverse=True)
+    table, repeats = np.unique(np.stack([n, c], axis=1), axis=0, return_counts=True)
     samples, right = table.T
-    repeats = np.bincount(cell.ravel(), None if weights is None else np.asarray(weights, float))
     zero, full = (right == 0).astype(float), (right == samples).astype(float)
 
     def value(v: FloatArray) -> tuple[float, FloatArray]:
@@ -131,39 +115,24 @@ def fit_mixture(
         slopes = np.stack([a * of_beta * by_a, b * of_beta * by_b, by_z, by_w])
         return -float(repeats @ log), -(slopes @ repeats)
 
-    ends = [(-25.0, 25.0)] * 2 + [(0.0, _MOST if wanted else 0.0) for wanted in (never, always)]
+    held = not isinstance(never, bool)
+    of_never = (float(never), float(never)) if held else (0.0, _MOST if never else 0.0)
+    ends = [(-25.0, 25.0)] * 2 + [of_never, (0.0, _MOST if always else 0.0)]
     options = {"ftol": 1e-13, "gtol": 1e-7, "maxiter": 2000}
+    mean = (repeats @ right + 0.5) / (repeats @ samples + 1)
+    plain = np.array([*np.log([0.5, 0.5 * (1 - mean) / mean]), of_never[0], 0.0])
+    # From no inflation, and from half of the questions that may be inflated.
+    halves = [0.5 * float(repeats @ seen) / repeats.sum() for seen in (zero, full)]
+    inflated = np.array([1.0, 1.0, halves[0] * (never is True), halves[1] * always])
+    starts = [plain, plain + inflated] if inflated[2:].any() else [plain]
     found = [
         optimize.minimize(value, first, jac=True, method="L-BFGS-B", bounds=ends, options=options)
-        for first in _starts(repeats, samples, right, never, always, start)
+        for first in starts
     ]
     best = min(found, key=lambda result: float(result.fun))
     a, b = np.exp(best.x[:2])
     z, w = best.x[2:]
     return Mixture(float(a), float(b), float(z), float((1 - z) * w), -float(best.fun))
-
-
-def _starts(
-    repeats: FloatArray,
-    samples: FloatArray,
-    right: FloatArray,
-    never: bool,
-    always: bool,
-    start: Mixture | None,
-) -> list[FloatArray]:
-    """Where a search begins: without inflation, and with half of the questions that seem so."""
-    if start is not None:
-        rest = 1 - start.never
-        return [np.array([np.log(start.a), np.log(start.b), start.never, start.always / rest])]
-    mean = (repeats @ right + 0.5) / (repeats @ samples + 1)
-    z, w = (float(repeats[seen].sum() / repeats.sum()) for seen in (right == 0, right == samples))
-    plain = np.array([*np.log([0.5, 0.5 * (1 - mean) / mean]), 0.0, 0.0])
-    starts = [plain]
-    if never:
-        starts.append(plain + np.array([1.0, 1.0, 0.5 * z, 0.0]))
-    if always:
-        starts.append(plain + np.array([1.0, 1.0, 0.5 * z * never, 0.5 * w]))
-    return starts
 
 
 # ------------------------------------------------------------------------------------- a suite
