@@ -19,3 +19,166 @@ The rules, fixed before the first forecast was looked at:
 - *Plan.* 50 samples each, then 50 more a question on average: where the plan says, as many for
   each, or for the unanswered ones only. Same total, same law, same comparison.
 """
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from t2lib._checks import FloatArray
+from t2lib.data.registry import Recorded, recorded
+from t2lib.data.suites import load_questions
+from t2lib.few_samples import predict_pass_at_k, sampling_plan
+from t2lib.fitting.inflated import fit_mixture
+from t2lib.passk import pass_at_k
+from t2lib.uncertainty.resampling import bootstrap, percentile_interval
+
+TASKS = ("gsm8k", "math")
+SAMPLES, PILOT, LARGEST_K, DRAWS = 100, 50, 10_000, 5
+METHODS = {
+    "kept": "unbiased, kept at its last",
+    "plug-in": "plug-in",
+    "power law": "power law in k",
+    "Beta": "Beta, most likely",
+    "inflated": "Beta and never solved, most likely",
+    "posterior Beta": "Beta, posterior",
+    "posterior inflated": "Beta and never solved, posterior",
+}
+OURS = "posterior inflated"
+PLANS = ("uniform", "unanswered", "plan")
+_FEWEST_SAMPLES, _FEWEST_ANSWERED = 1_000, 3.0
+
+
+# -------------------------------------------------------------------------------------- the cases
+
+
+def cases(questions: pd.DataFrame) -> list[pd.DataFrame]:
+    """Checkpoints that the rules admit, each as the rows of its questions.
+
+    Parameters
+    ----------
+    questions : DataFrame
+        Question table of one task: ``model, n_params, n_tokens, n_samples, n_correct``.
+    """
+    found = []
+    for _, rows in questions.groupby(["n_params", "n_tokens"]):
+        few = np.minimum(SAMPLES, rows["n_samples"])
+        answered = pass_at_k(rows["n_samples"], rows["n_correct"], few).sum()
+        if rows["n_samples"].min() >= _FEWEST_SAMPLES and answered >= _FEWEST_ANSWERED:
+            found.append(rows)
+    return found
+
+
+def power_law(right: FloatArray, n: int, k: float) -> float:
+    """Pass@k by a straight line through ``log(-log pass@k)`` against log k, k = 1, 2, 4, ..., n."""
+    ks = np.unique(np.append(2 ** np.arange(int(np.log2(n)) + 1), n))
+    seen = np.array([pass_at_k(n, right, one).mean() for one in ks])
+    slope, level = np.polyfit(np.log(ks), np.log(-np.log(seen)), 1)
+    return float(np.exp(-np.exp(level + slope * np.log(k))))
+
+
+def forecasts(right: FloatArray, n: int, k: float) -> dict[str, Any]:
+    """Pass@k by every method from ``right`` of ``n`` samples a question; None where there is none.
+
+    Also the ends of the two posteriors' 95 % intervals, ``low ...`` and ``high ...``.
+    """
+    if not right.any():
+        return dict.fromkeys(METHODS)
+    samples = np.full(right.shape, float(n))
+    found = {
+        "kept": float(pass_at_k(n, right, n).mean()),
+        "plug-in": float(-np.expm1(k * np.log1p(-np.minimum(right / n, 1 - 1e-16))).mean()),
+        "power law": power_law(right, n, k),
+        "Beta": float(fit_mixture(samples, right).pass_at_k(k)),
+        "inflated": float(fit_mixture(samples, right, never=True).pass_at_k(k)),
+    }
+    for name, never in (("posterior Beta", False), (OURS, True)):
+        value, low, high = predict_pass_at_k(samples, right, k, never=never).iloc[0]
+        found |= {name: value, f"low {name}": low, f"high {name}": high}
+    return found
+
+
+# -------------------------------------------------------------------------------------- the plans
+
+
+def by_plan(
+    right: FloatArray, n: FloatArray, k: float, rng: np.random.Generator
+) -> dict[str, dict[str, float]]:
+    """Forecast after a pilot and as many samples again, shared in three ways.
+
+    Parameters
+    ----------
+    right, n : ndarray, shape (questions,)
+        All right samples and all samples, from which is drawn without replacement.
+    k : float
+        Samples per question to forecast at.
+    rng : numpy Generator
+
+    Returns
+    -------
+    dict
+        Way to ``value, low, high`` and ``short``, samples that were asked for and not there.
+    """
+    pilot = _draw(right, n, np.full(n.shape, PILOT), rng)
+    if not pilot.any():
+        return {}
+    more = PILOT * len(n)
+    none = pilot == 0
+    shares = {
+        "uniform": np.full(n.shape, PILOT),
+        "unanswered": np.where(none, more // max(int(none.sum()), 1), 0),
+        "plan": sampling_plan(np.full(n.shape, PILOT), pilot, more, k=k),
+    }
+    found = {}
+    for way, share in shares.items():
+        there = np.minimum(share, n - PILOT)
+        seen = pilot + _draw(right - pilot, n - PILOT, there, rng)
+        value, low, high = predict_pass_at_k(PILOT + there, seen, k).iloc[0]
+        short = float((share - there).sum())
+        found[way] = {"value": value, "low": low, "high": high, "short": short}
+    return found
+
+
+def _draw(
+    right: FloatArray, n: FloatArray, drawn: FloatArray, rng: np.random.Generator
+) -> FloatArray:
+    whole = (x.astype(np.int64) for x in (right, n - right, drawn))
+    return rng.hypergeometric(*whole).astype(float)
+
+
+# --------------------------------------------------------------------------------- the judgement
+
+
+def _judge(seed: int) -> dict[str, Any]:
+    rows: list[dict[str, Any]] = []
+    for task in TASKS:
+        for number, case in enumerate(cases(load_questions("pythia", task))):
+            n, right = (case[name].to_numpy(float) for name in ("n_samples", "n_correct"))
+            k = min(float(LARGEST_K), n.min())
+            about = {
+                "task": task,
+                "model": case["model"].iloc[0],
+                "n_tokens": float(case["n_tokens"].iloc[0]),
+                "k": k,
+                "truth": float(pass_at_k(n, right, k).mean()),
+            }
+            for draw in range(DRAWS):
+                rng = np.random.default_rng([seed, TASKS.index(task), number, draw])
+                few = _draw(right, n, np.full(n.shape, SAMPLES), rng)
+                found = forecasts(few, SAMPLES, k)
+                plans = by_plan(right, n, k, rng)
+                answered = int((few > 0).sum())
+                rows.append({**about, "draw": draw, "answered": answered, **found, "plans": plans})
+    return {"rows": rows}
+
+
+def judged(seed: int = 0) -> Recorded:
+    """Every forecast of every case and draw; from the released counts, else as recorded."""
+    return recorded(
+        "few_samples",
+        lambda: _judge(seed),
+        inputs=[f"pythia_{task}" for task in TASKS],
+        settings={"seed": seed},
+    )
