@@ -1,0 +1,165 @@
+"""Are some questions never solved? Pythia's counts, one checkpoint at a time and over N and D.
+
+For a checkpoint the plain Beta is the mixture with a share z = 0 of questions that are never
+solved. z = 0 is the end of its range, so twice the gain in log-likelihood is 0 in half of the cases
+and chi-squared with one degree of freedom in the other half (Self and Liang 1987). The p-values are
+held against Holm's bounds over all checkpoints of both tasks.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy import optimize, stats
+
+from t2lib.data.curves import load_curves
+from t2lib.data.registry import Recorded, recorded
+from t2lib.data.suites import load_questions
+from t2lib.fitting.inflated import Mixture, fit_mixture, fit_zero_inflated_counts
+from t2lib.fitting.table import law_of
+from t2lib.laws import Law, fitted_on
+from t2lib.planning.support import Support
+
+TASKS = ("gsm8k", "math")
+FEWEST_ANSWERED = 5  # questions; fewer say nothing of how p spreads
+SIMULATED = 200
+LEVEL = 0.05
+
+
+# --------------------------------------------------------------------------------- one checkpoint
+
+
+def boundary_p(ratio: Any) -> Any:
+    """P-value of a likelihood ratio whose null lies at the end of one parameter's range."""
+    return np.where(np.asarray(ratio) > 1e-6, 0.5 * stats.chi2.sf(ratio, 1), 1.0)
+
+
+def holm(p: pd.Series) -> pd.Series:
+    """P-values adjusted for their number, by Holm's steps."""
+    order = p.sort_values()
+    steps = (order * np.arange(len(order), 0, -1)).cummax().clip(upper=1.0)
+    return steps.reindex(p.index)
+
+
+def checkpoint_test(n: Any, c: Any) -> dict[str, float]:
+    """Fit a checkpoint's counts by Beta, with a share never solved, and with one always solved.
+
+    Parameters
+    ----------
+    n, c : array_like, shape (questions,)
+        Samples and right samples.
+
+    Returns
+    -------
+    dict
+        ``a, b`` of the plain Beta; ``never, never_a, never_b`` of the other; ``ratio``, twice the
+        gain in log-likelihood, and ``always_ratio`` of a share always solved; ``low`` and
+        ``high``, ends of the 90 % profile interval of the share never solved.
+    """
+    plain, inflated = fit_mixture(n, c), fit_mixture(n, c, never=True)
+    always = fit_mixture(n, c, always=True)
+    top = max(plain.log_likelihood, inflated.log_likelihood)
+    low, high = _profile(n, c, inflated.never, top)
+    return {
+        "a": plain.a,
+        "b": plain.b,
+        "never": inflated.never,
+        "never_a": inflated.a,
+        "never_b": inflated.b,
+        "ratio": 2 * (top - plain.log_likelihood),
+        "always_ratio": 2 * max(always.log_likelihood - plain.log_likelihood, 0.0),
+        "low": low,
+        "high": high,
+    }
+
+
+def _profile(n: Any, c: Any, best: float, top: float) -> tuple[float, float]:
+    """Shares at which the log-likelihood is 2.71 / 2 below its top: each end misses one in 20."""
+    drop = stats.chi2.isf(0.10, 1) / 2
+
+    def above(z: float) -> float:
+        return fit_mixture(n, c, never=float(z)).log_likelihood - top + drop
+
+    most = float((np.asarray(c) == 0).mean())
+    high = optimize.brentq(above, best, most, xtol=1e-3) if above(most) < 0 else most
+    low = optimize.brentq(above, 0.0, best, xtol=1e-3) if above(0.0) < 0 else 0.0
+    return float(low), float(high)
+
+
+def simulated_p(n: Any, plain: Mixture, ratio: float, *, draws: int, seed: int) -> float:
+    """Share of counts simulated from the plain Beta whose likelihood ratio is as large.
+
+    Parametric bootstrap: the same questions with the same samples, both laws fitted anew.
+    """
+    rng, n = np.random.default_rng(seed), np.asarray(n, dtype=np.int64)
+    larger, done = 0, 0
+    while done < draws:
+        c = rng.binomial(n, rng.beta(plain.a, plain.b, size=n.shape))
+        if (c > 0).sum() < FEWEST_ANSWERED:
+            continue
+        gain = (
+            fit_mixture(n, c, never=True).log_likelihood - fit_mixture(n, c).log_likelihood
+        )
+        larger, done = larger + (2 * gain >= ratio), done + 1
+    return larger / draws
+
+
+def _checkpoints(task: str) -> list[dict[str, Any]]:
+    rows = []
+    for key, one in load_questions("pythia", task).groupby(["model", "n_params", "n_tokens"]):
+        n, c = one["n_samples"].to_numpy(), one["n_correct"].to_numpy()
+        answered = int((c > 0).sum())
+        if answered < FEWEST_ANSWERED:
+            continue
+        row = {"task": task, **dict(zip(("model", "n_params", "n_tokens"), key, strict=True))}
+        row |= {"questions": len(n), "answered": answered, "fewest_samples": int(n.min())}
+        row |= {"most_right": float((c / n).max()), **checkpoint_test(n, c)}
+        if boundary_p(row["ratio"]) < LEVEL:
+            plain = Mixture(row["a"], row["b"])
+            row["simulated_p"] = simulated_p(n, plain, row["ratio"], draws=SIMULATED, seed=0)
+        rows.append(row)
+    return rows
+
+
+def _laws(task: str) -> dict[str, Any]:
+    table = load_questions("pythia", task)
+    columns = [table[name] for name in ("n_params", "n_tokens", "n_samples", "n_correct")]
+    inflated = fit_zero_inflated_counts(*columns)
+    return {
+        "params": inflated.params,
+        "objective": inflated.objective,
+        "at bounds": list(inflated.at_bounds),
+    }
+
+
+def tested() -> Recorded:
+    """Both tasks' checkpoints and laws; from the released counts, else as recorded."""
+    return recorded(
+        "zero_inflation",
+        lambda: {
+            "checkpoints": [row for task in TASKS for row in _checkpoints(task)],
+            "laws": {task: _laws(task) for task in TASKS},
+        },
+        inputs=[f"pythia_{task}" for task in TASKS],
+        settings={"simulated": SIMULATED},
+    )
+
+
+def table(values: Any) -> pd.DataFrame:
+    """The checkpoints of :func:`tested` with ``p``, and ``p_all``, by Holm over all of them."""
+    rows = pd.DataFrame(values["checkpoints"])
+    rows["p"] = boundary_p(rows["ratio"])
+    rows["p_all"] = holm(rows["p"])
+    return rows
+
+
+# ------------------------------------------------------------------------------------ over N and D
+
+
+def law(values: Any, task: str) -> Law:
+    """The law with a share never solved, as fitted to a task's counts, with its support."""
+    rows = load_curves("pythia").query("task == @task")
+    found = law_of("ZeroInflatedLaw", values["laws"][task]["params"])
+    return fitted_on(found, Support.of(rows))
