@@ -3,7 +3,9 @@
 Both rest on one posterior. A question's p is 0 with chance z, else from Beta(a, b). What a, b and z
 may be, given all questions' counts, is summed on a grid; what one question's p may be then has a
 closed form. The priors are weak: log a is normal around 0 with standard deviation 1.5 (a is the
-exponent with which failures fall in k: 0.05 to 20), pass@1 flat in its logit, z flat.
+exponent with which failures fall in k: 0.05 to 20), pass@1 flat in its logit, and z is 0 with
+chance one half, else flat between 0 and 1. Without that half, intervals would miss wherever every
+question can be solved.
 """
 
 from __future__ import annotations
@@ -164,27 +166,14 @@ class _Posterior:
 
     @classmethod
     def of(cls, n: FloatArray, c: FloatArray, never: bool) -> _Posterior:
-        """Sum the posterior on a grid that closes in on where it is."""
+        """Sum the posterior: where all can be solved, and where some cannot, half a chance each."""
         cells, repeats = np.unique(np.stack([n, c], axis=1), axis=0, return_counts=True)
-        box = [list(ends) for ends in _BOX]
-        nodes = _NODES if never else (41, 41, 1)
-        for _ in range(_PASSES):
-            axes = [
-                low + (high - low) * (np.arange(number) + 0.5) / number
-                for (low, high), number in zip(box, nodes, strict=True)
-            ]
-            if not never:
-                axes[2] = np.zeros(1)
-            log_a, logit, z = (one.ravel() for one in np.meshgrid(*axes, indexing="ij"))
-            log_weight = _log_posterior(log_a, logit, z, cells, repeats)
-            near = log_weight > log_weight.max() - _DROP
-            for ends, axis, points in zip(box, axes, (log_a, logit, z), strict=True):
-                step = (ends[1] - ends[0]) / len(axis)
-                low, high = points[near].min() - step, points[near].max() + step
-                ends[:] = max(ends[0], low), min(ends[1], high)
-        weights = np.exp(log_weight - log_weight.max())
-        a, b = _shape(log_a, logit, z)
-        return cls(a, b, z, weights / weights.sum())
+        grids = [_grid(cells, repeats, some) for some in ((False, True) if never else (False,))]
+        log_a, logit, z, log_mass = (np.concatenate(parts) for parts in zip(*grids, strict=True))
+        there = np.isfinite(log_mass)
+        a, b = _shape(log_a[there], logit[there], z[there])
+        weights = np.exp(log_mass[there] - log_mass.max())
+        return cls(a, b, z[there], weights / weights.sum())
 
     def drawn(self, draws: int, rng: np.random.Generator) -> _Posterior:
         """Draw points by their weights."""
@@ -196,6 +185,31 @@ class _Posterior:
         log_none = -passk._log_gamma_ratio(self.b[:, None], self.a[:, None], n)
         z = self.z[:, None]
         return np.where(c == 0, z / (z + (1 - z) * np.exp(log_none)), 0.0)
+
+
+def _grid(
+    cells: FloatArray, repeats: npt.NDArray[np.int64], some: bool
+) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
+    """Points (log a, logit of pass@1, z) that close in on the posterior, and their log masses."""
+    box = [list(ends) for ends in (_BOX if some else (*_BOX[:2], (0.0, 0.0)))]
+    nodes = _NODES if some else (41, 41, 1)
+    for _ in range(_PASSES):
+        axes = [
+            low + (high - low) * (np.arange(number) + 0.5) / number
+            for (low, high), number in zip(box, nodes, strict=True)
+        ]
+        log_a, logit, z = (one.ravel() for one in np.meshgrid(*axes, indexing="ij"))
+        steps = [(high - low) / len(axis) for (low, high), axis in zip(box, axes, strict=True)]
+        # Without a share, all of its prior lies at 0: that axis has no width.
+        log_mass = _log_posterior(log_a, logit, z, cells, repeats)
+        log_mass += np.log([step for step in steps if step]).sum()
+        near = log_mass > log_mass.max() - _DROP
+        for ends, step, points in zip(box, steps, (log_a, logit, z), strict=True):
+            ends[:] = (
+                max(ends[0], points[near].min() - step),
+                min(ends[1], points[near].max() + step),
+            )
+    return log_a, logit, z, log_mass
 
 
 def _shape(log_a: FloatArray, logit: FloatArray, z: FloatArray) -> tuple[FloatArray, FloatArray]:

@@ -64,12 +64,17 @@ def command(
     answers, plans = [], []
     for key, rows in groups:
         about = dict(zip(keys, key, strict=True))
+        where = ", ".join(f"{name} {value}" for name, value in about.items())
+        where = f"{table}: {where}: " if where else f"{table}: "
+        for right, word in ((0, "0"), (rows["n_samples"], "n_samples")):
+            if (rows["n_correct"] == right).all():
+                what = f"column n_correct: {word} in every row: nothing can be forecast"
+                raise DataError(where + what)
         try:
             answers.append(about | _answer(rows, sorted(set(k)), level=level, **options))
             plans.append(_plan(rows, more, max(k), **options))
         except ValueError as error:
-            where = "".join(f"{name} {value}: " for name, value in about.items())
-            raise DataError(f"{table}: {where}{error}") from None
+            raise DataError(f"{where}{error}") from None
     if more:
         import pandas as pd
 

@@ -93,7 +93,8 @@ def validate(table: pd.DataFrame, schema_name: str, source: str = "table") -> pd
     _require_unique(checked, schema_name, source)
     if schema_name == "curves":
         _require_no_contradiction(checked, source)
-    counts = [name for name in WHOLE if name in schema.columns and name in checked.columns]
+    known = {name for name, column in schema.columns.items() if column.dtype is not None}
+    counts = [name for name in WHOLE if name in known and name in checked.columns]
     return checked.astype(dict.fromkeys(counts, "int64"))
 
 

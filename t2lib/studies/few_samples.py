@@ -12,8 +12,9 @@ The rules, fixed before the first forecast was looked at:
 - *One method beats another* where the 95 % interval of the difference of mean errors, over
   resampled models, lies below 0. Seven methods: the unbiased estimator at 100, kept; the plug-in
   ``1 - (1 - c/n)^k``; a power law, ``log(-log pass@k)`` a line in log k through the unbiased
-  estimates; the most likely Beta-binomial, without and with a share never solved; the posterior of
-  both. The function's default is the last, chosen before.
+  estimates; the most likely Beta-binomial, without and with a share never solved; the posterior
+  without, and with such a share at half a chance. The function's default is the last, chosen before
+  by simulated questions.
 - *Coverage.* Share of draws whose 95 % interval holds the truth. It holds where the interval of
   that share over resampled models reaches 95 %.
 - *Plan.* 50 samples each, then 50 more a question on average: where the plan says, as many for
