@@ -144,6 +144,7 @@ def fit_zero_inflated_counts(
     n: npt.ArrayLike,
     c: npt.ArrayLike,
     *,
+    common: bool = False,
     start: ZeroInflatedLaw | None = None,
 ) -> Fit:
     """Fit the Beta-consistent law with a share never solved to counts, by maximum likelihood.
@@ -154,6 +155,8 @@ def fit_zero_inflated_counts(
     ----------
     N, D, n, c : array_like, shape (rows,)
         As :func:`~t2lib.fit_beta_consistent_counts`.
+    common : bool
+        One share for every N and D: z1 is held at 0.
     start : ZeroInflatedLaw, optional
         Search from this law alone: for refits of resamples.
 
@@ -207,9 +210,11 @@ def fit_zero_inflated_counts(
             value, first, jac=True, method="L-BFGS-B", bounds=bounds, options=options
         )
 
-    bounds = [(0.0, None)] * 3 + [EXPONENT_RANGE] * 2 + _LINK_BOUNDS + _SHARE_BOUNDS
+    share_bounds = [_SHARE_BOUNDS[0], (0.0, 0.0) if common else _SHARE_BOUNDS[1]]
+    bounds = [(0.0, None)] * 3 + [EXPONENT_RANGE] * 2 + _LINK_BOUNDS + share_bounds
     starts = [(start.z0, start.z1)] if start else [(-4.0, 0.0), (1.0, -0.5), (-3.0, 0.3)]
     near = start or fit_beta_consistent_counts(N, D, n, c).law
+    starts = [(z0, 0.0 if common else z1) for z0, z1 in starts]
     found = [search(_place(near, middle, share)) for share in starts]
     best = min(found, key=lambda result: float(result.fun))
     best = min(best, search(best.x), key=lambda result: float(result.fun))
@@ -220,7 +225,7 @@ def fit_zero_inflated_counts(
     low, high = np.array(_LINK_BOUNDS + _SHARE_BOUNDS).T
     bounded = _chinchilla_bounds(law.chinchilla, *checkpoints)
     bounded += _named_bounds(best.x[5:], low, high, names[5:])
-    held = {bound.split(" ")[0] for bound in bounded}
+    held = {bound.split(" ")[0] for bound in bounded} | ({"z1"} if common else set())
     free = [i for i, name in enumerate(names) if name not in held]
     scores = likelihood(best.x)[1][:, free] * np.sqrt(counts.repeats)[:, None]
     bounded += _flat(scores, tuple(names[i] for i in free))

@@ -8,6 +8,8 @@ held against Holm's bounds over all checkpoints of both tasks.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -17,9 +19,10 @@ from scipy import optimize, stats
 from t2lib.data.curves import load_curves
 from t2lib.data.registry import Recorded, recorded
 from t2lib.data.suites import load_questions
-from t2lib.fitting.inflated import Mixture, fit_mixture, fit_zero_inflated_counts
-from t2lib.fitting.table import law_of
+from t2lib.fitting.inflated import Mixture, fit_mixture
+from t2lib.fitting.table import fit, law_of
 from t2lib.laws import Law, fitted_on
+from t2lib.planning.forward import allocate
 from t2lib.planning.support import Support
 
 TASKS = ("gsm8k", "math")
@@ -123,25 +126,11 @@ def _checkpoints(task: str) -> list[dict[str, Any]]:
     return rows
 
 
-def _laws(task: str) -> dict[str, Any]:
-    table = load_questions("pythia", task)
-    columns = [table[name] for name in ("n_params", "n_tokens", "n_samples", "n_correct")]
-    inflated = fit_zero_inflated_counts(*columns)
-    return {
-        "params": inflated.params,
-        "objective": inflated.objective,
-        "at bounds": list(inflated.at_bounds),
-    }
-
-
 def tested() -> Recorded:
-    """Both tasks' checkpoints and laws; from the released counts, else as recorded."""
+    """Both tasks' checkpoints, one at a time; from the released counts, else as recorded."""
     return recorded(
         "zero_inflation",
-        lambda: {
-            "checkpoints": [row for task in TASKS for row in _checkpoints(task)],
-            "laws": {task: _laws(task) for task in TASKS},
-        },
+        lambda: {"checkpoints": [row for task in TASKS for row in _checkpoints(task)]},
         inputs=[f"pythia_{task}" for task in TASKS],
         settings={"simulated": SIMULATED},
     )
@@ -158,8 +147,75 @@ def table(values: Any) -> pd.DataFrame:
 # ------------------------------------------------------------------------------------ over N and D
 
 
-def law(values: Any, task: str) -> Law:
-    """The law with a share never solved, as fitted to a task's counts, with its support."""
-    rows = load_curves("pythia").query("task == @task")
-    found = law_of("ZeroInflatedLaw", values["laws"][task]["params"])
-    return fitted_on(found, Support.of(rows))
+def _fits(task: str) -> dict[str, Any]:
+    table = load_questions("pythia", task)
+    plain, tied = fit("BetaConsistentLaw", table), fit("ZeroInflatedLaw", table)
+    common = fit("ZeroInflatedLaw", table, common=True)
+    fits = {"plain": plain, "tied": tied, "common": common}
+    left_out = {
+        model: fit("ZeroInflatedLaw", table[table["model"] != model], start=tied.law).params
+        for model in sorted(table["model"].unique())
+    }
+    return {
+        "params": {name: one.params for name, one in fits.items()},
+        "objective": {name: one.objective for name, one in fits.items()},
+        "without one model": left_out,
+    }
+
+
+def fitted() -> Recorded:
+    """Laws of each task's counts; from the released counts, else as recorded.
+
+    "plain" has no share, in "tied" it follows the loss, in "common" it is one number. Of "tied"
+    also the parameters with each model left out.
+    """
+    return recorded(
+        "zero_inflation_laws",
+        lambda: {task: _fits(task) for task in TASKS},
+        inputs=[f"pythia_{task}" for task in TASKS],
+    )
+
+
+def laws(values: Any, task: str) -> dict[str, Law]:
+    """Laws of :func:`fitted` by name, with the support of the embedded curves."""
+    support = Support.of(load_curves("pythia").query("task == @task"))
+    kinds = {"plain": "BetaConsistentLaw", "tied": "ZeroInflatedLaw", "common": "ZeroInflatedLaw"}
+    params = values[task]["params"]
+    return {
+        name: fitted_on(law_of(kind, params[name]), support) for name, kind in kinds.items()
+    }
+
+
+def shares(values: Any, task: str, N: float, D: float) -> pd.Series:
+    """Share never solved at a place by the tied law, and with each model left out of its fit."""
+    fits = {"none": values[task]["params"]["tied"], **values[task]["without one model"]}
+    return pd.Series(
+        {
+            name: float(law_of("ZeroInflatedLaw", params).never_solved(N, D))
+            for name, params in fits.items()
+        }
+    )
+
+
+def plans(laws: Mapping[str, Law], totals: Sequence[float], **request: Any) -> pd.DataFrame:
+    """Best plan of each law for each total of FLOPs.
+
+    Parameters
+    ----------
+    laws : mapping of str to Law
+    totals : sequence of float
+        FLOPs for training and all answers.
+    **request
+        As :func:`~t2lib.allocate` takes it.
+
+    Returns
+    -------
+    DataFrame, indexed by total and law
+        ``N, ratio`` (tokens per parameter), ``k, pass_at_k``.
+    """
+    found = {}
+    for total, (name, law) in product(totals, laws.items()):
+        plan = allocate(law, total_flops=total, **request)
+        found[total, name] = [plan.N, plan.tokens_per_parameter, plan.k, plan.metric]
+    table = pd.DataFrame(found, index=["N", "ratio", "k", "pass_at_k"]).T
+    return table.rename_axis(["total", "law"])
