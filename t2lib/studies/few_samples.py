@@ -183,3 +183,96 @@ def judged(seed: int = 0) -> Recorded:
         inputs=[f"pythia_{task}" for task in TASKS],
         settings={"seed": seed},
     )
+
+
+def table(values: Any) -> pd.DataFrame:
+    """One row a case, draw and method: ``error`` in decades, signed; NaN where there is none."""
+    rows = pd.DataFrame(values["rows"])
+    about = ["task", "model", "n_tokens", "k", "truth", "draw", "answered"]
+    long = rows.melt(about, list(METHODS), var_name="method", value_name="forecast")
+    return long.assign(error=np.log10(long["forecast"].astype(float) / long["truth"]))
+
+
+_CASE = ["task", "model", "n_tokens"]
+
+
+def sizes(forecast: pd.DataFrame) -> pd.DataFrame:
+    """Mean size of the error of each case (rows) by each method (columns), in decades.
+
+    A forecast that is missing, or 0, counts as the worst made in its case.
+    """
+    size = forecast["error"].abs().replace(np.inf, np.nan)
+    worst = size.groupby([forecast[name] for name in _CASE]).transform("max")
+    filled = forecast.assign(size=size.fillna(worst))
+    return filled.groupby([*_CASE, "method"])["size"].mean().unstack()[list(METHODS)]
+
+
+def against(errors: pd.DataFrame, ours: str, *, n: int, seed: int) -> pd.DataFrame:
+    """Mean error of each column, and its difference from ours with a 95 % interval over models.
+
+    Parameters
+    ----------
+    errors : DataFrame
+        Errors with a row a case, indexed by ``task, model, n_tokens``.
+    ours : str
+        The column that is subtracted: above 0, ours is better.
+    n, seed : int
+        Resamples of models, and their seed.
+
+    Returns
+    -------
+    DataFrame, indexed by column
+        ``error``, ``value, low, high``.
+    """
+    flat = errors.reset_index()
+
+    def differences(rows: pd.DataFrame) -> pd.Series:
+        return rows[errors.columns].sub(rows[ours], axis=0).mean()
+
+    draws = bootstrap(differences, flat, n=n, seed=seed, by="model")
+    found = percentile_interval(draws)
+    found.insert(0, "value", differences(flat))
+    found.insert(0, "error", errors.mean())
+    return found
+
+
+def covered(values: Any, *, n: int, seed: int) -> pd.DataFrame:
+    """Share of 95 % intervals that hold the truth, with its interval over models.
+
+    Returns
+    -------
+    DataFrame, indexed by method
+        ``value, low, high``; ``above`` and ``below``, shares in which the truth lies there;
+        ``width``, the mean width of the intervals.
+    """
+    rows = pd.DataFrame(values["rows"])
+    rows = rows[rows[OURS].notna()]
+    found = {}
+    for method in ("posterior Beta", OURS):
+        low, high = (rows[f"{end} {method}"].astype(float) for end in ("low", "high"))
+        held = rows[["model"]].assign(held=(low <= rows["truth"]) & (rows["truth"] <= high))
+        ends = percentile_interval(bootstrap(_held, held, n=n, seed=seed, by="model"))
+        found[method] = {
+            "value": held["held"].mean(),
+            **ends.loc["held"].to_dict(),
+            "above": (rows["truth"] > high).mean(),
+            "below": (rows["truth"] < low).mean(),
+            "width": (high - low).mean(),
+        }
+    return pd.DataFrame(found).T
+
+
+def _held(rows: pd.DataFrame) -> pd.Series:
+    return pd.Series({"held": rows["held"].mean()})
+
+
+def plan_errors(values: Any) -> pd.DataFrame:
+    """Mean size of the error of each case (rows) by each way to share samples (columns)."""
+    found = []
+    for row in values["rows"]:
+        size = {
+            way: abs(np.log10(found_by["value"] / row["truth"]))
+            for way, found_by in row["plans"].items()
+        }
+        found.append({**{name: row[name] for name in _CASE}, **size})
+    return pd.DataFrame(found).groupby(_CASE)[list(PLANS)].mean()
