@@ -19,6 +19,8 @@ The rules, fixed before the first forecast was looked at:
   that share over resampled models reaches 95 %.
 - *Plan.* 50 samples each, then 50 more a question on average: where the plan says, as many for
   each, or for the unanswered ones only. Same total, same law, same comparison.
+
+Added later, with no verdict: the same forecast from fewer and from more samples.
 """
 
 from __future__ import annotations
@@ -38,6 +40,7 @@ from t2lib.uncertainty.resampling import bootstrap, percentile_interval
 
 TASKS = ("gsm8k", "math")
 SAMPLES, PILOT, LARGEST_K, DRAWS = 100, 50, 10_000, 5
+OTHER_SAMPLES = (25, 50, 200, 400)
 METHODS = {
     "kept": "unbiased, kept at its last",
     "plug-in": "plug-in",
@@ -170,9 +173,21 @@ def _judge(seed: int) -> dict[str, Any]:
                 few = _draw(right, n, np.full(n.shape, SAMPLES), rng)
                 found = forecasts(few, SAMPLES, k)
                 plans = by_plan(right, n, k, rng)
-                answered = int((few > 0).sum())
-                rows.append({**about, "draw": draw, "answered": answered, **found, "plans": plans})
+                other = {m: _forecast(right, n, m, k, rng) for m in OTHER_SAMPLES}
+                row = {**about, "draw": draw, "answered": int((few > 0).sum()), **found}
+                values, times = np.unique(few, return_counts=True)
+                counts = {"right": values.astype(int), "questions": times}
+                rows.append(row | {"plans": plans, "other": other, "counts": counts})
     return {"rows": rows}
+
+
+def _forecast(
+    right: FloatArray, n: FloatArray, drawn: int, k: float, rng: np.random.Generator
+) -> dict[str, float] | None:
+    few = _draw(right, n, np.full(n.shape, drawn), rng)
+    if not few.any():
+        return None
+    return {str(name): x for name, x in predict_pass_at_k(0 * n + drawn, few, k).iloc[0].items()}
 
 
 def judged(seed: int = 0) -> Recorded:
@@ -260,6 +275,42 @@ def covered(values: Any, *, n: int, seed: int) -> pd.DataFrame:
             "width": (high - low).mean(),
         }
     return pd.DataFrame(found).T
+
+
+def by_samples(values: Any) -> pd.DataFrame:
+    """Mean error, width and coverage of our forecast by the samples of each question.
+
+    Returns
+    -------
+    DataFrame, indexed by samples
+        ``forecasts``, their number; ``error``, the mean size in decades; ``width``, the mean width
+        of the 95 % interval; ``held``, the share of intervals that hold the truth.
+    """
+    found = []
+    for row in values["rows"]:
+        ours = {"value": row[OURS], "low": row[f"low {OURS}"], "high": row[f"high {OURS}"]}
+        every = {SAMPLES: ours, **{int(m): one for m, one in row["other"].items()}}
+        for samples, one in every.items():
+            if one is None or one["value"] is None:
+                continue
+            error = abs(np.log10(one["value"] / row["truth"]))
+            held = one["low"] <= row["truth"] <= one["high"]
+            found.append((samples, error, one["high"] - one["low"], held))
+    table = pd.DataFrame(found, columns=["samples", "error", "width", "held"]).astype(float)
+    means = table.groupby("samples").mean()
+    means.insert(0, "forecasts", table.groupby("samples").size())
+    return means.set_index(means.index.astype(int))
+
+
+def example(values: Any, task: str, model: str, draw: int = 0) -> tuple[pd.Series, FloatArray]:
+    """A case's row of the record, of the model's last admitted checkpoint, and its right samples.
+
+    The right samples are sorted: of the 100 of each question, which question is not recorded.
+    """
+    rows = pd.DataFrame(values["rows"]).query("task == @task and model == @model")
+    row = rows[rows["draw"] == draw].sort_values("n_tokens").iloc[-1]
+    counts = row["counts"]
+    return row, np.repeat(np.asarray(counts["right"], dtype=float), counts["questions"])
 
 
 def _held(rows: pd.DataFrame) -> pd.Series:
