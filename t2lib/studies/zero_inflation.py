@@ -17,7 +17,7 @@ import pandas as pd
 from scipy import optimize, stats
 
 from t2lib.data.curves import load_curves
-from t2lib.data.registry import Recorded, recorded
+from t2lib.data.registry import data_folder, read_json
 from t2lib.data.suites import load_questions
 from t2lib.fitting.inflated import Mixture, fit_mixture
 from t2lib.fitting.table import fit, law_of
@@ -116,7 +116,7 @@ def _checkpoints(task: str) -> list[dict[str, Any]]:
         answered = int((c > 0).sum())
         if answered < FEWEST_ANSWERED:
             continue
-        row = {"task": task, **dict(zip(("model", "n_params", "n_tokens"), key, strict=True))}
+        row = {"task": task, "model": key[0], "n_params": int(key[1]), "n_tokens": int(key[2])}
         row |= {"questions": len(n), "answered": answered, "fewest_samples": int(n.min())}
         row |= {"most_right": float((c / n).max()), **checkpoint_test(n, c)}
         if boundary_p(row["ratio"]) < LEVEL:
@@ -126,19 +126,18 @@ def _checkpoints(task: str) -> list[dict[str, Any]]:
     return rows
 
 
-def tested() -> Recorded:
-    """Both tasks' checkpoints, one at a time; from the released counts, else as recorded."""
-    return recorded(
-        "zero_inflation",
-        lambda: {"checkpoints": [row for task in TASKS for row in _checkpoints(task)]},
-        inputs=[f"pythia_{task}" for task in TASKS],
-        settings={"simulated": SIMULATED},
-    )
+def checkpoints() -> list[dict[str, Any]]:
+    """Test every checkpoint of both tasks; it reads the released counts."""
+    return [row for task in TASKS for row in _checkpoints(task)]
 
 
-def table(values: Any) -> pd.DataFrame:
-    """The checkpoints of :func:`tested` with ``p``, and ``p_all``, by Holm over all of them."""
-    rows = pd.DataFrame(values["checkpoints"])
+def table() -> pd.DataFrame:
+    """The checkpoints as recorded, with ``p``, and ``p_all``, by Holm over all of them.
+
+    ``benchmarks/claims.py`` recorded :func:`checkpoints`.
+    """
+    record = read_json(data_folder() / "recorded/zero_inflation.json")
+    rows = pd.DataFrame(record["values"]["checkpoints"])
     rows["p"] = boundary_p(rows["ratio"])
     rows["p_all"] = holm(rows["p"])
     return rows
@@ -147,33 +146,34 @@ def table(values: Any) -> pd.DataFrame:
 # ------------------------------------------------------------------------------------ over N and D
 
 
-def _fits(task: str) -> dict[str, Any]:
+def fits(task: str) -> dict[str, Any]:
+    """Fit the laws to a task's released counts.
+
+    Returns
+    -------
+    dict
+        ``params`` and ``objective`` of the laws "plain", without a share, "tied", whose share
+        follows the loss, and "common", with one share; ``without one model``, parameters of
+        "tied" with each left out.
+    """
     table = load_questions("pythia", task)
     plain, tied = fit("BetaConsistentLaw", table), fit("ZeroInflatedLaw", table)
     common = fit("ZeroInflatedLaw", table, common=True)
-    fits = {"plain": plain, "tied": tied, "common": common}
+    every = {"plain": plain, "tied": tied, "common": common}
     left_out = {
         model: fit("ZeroInflatedLaw", table[table["model"] != model], start=tied.law).params
         for model in sorted(table["model"].unique())
     }
     return {
-        "params": {name: one.params for name, one in fits.items()},
-        "objective": {name: one.objective for name, one in fits.items()},
+        "params": {name: one.params for name, one in every.items()},
+        "objective": {name: one.objective for name, one in every.items()},
         "without one model": left_out,
     }
 
 
-def fitted() -> Recorded:
-    """Laws of each task's counts; from the released counts, else as recorded.
-
-    "plain" has no share, in "tied" it follows the loss, in "common" it is one number. Of "tied"
-    also the parameters with each model left out.
-    """
-    return recorded(
-        "zero_inflation_laws",
-        lambda: {task: _fits(task) for task in TASKS},
-        inputs=[f"pythia_{task}" for task in TASKS],
-    )
+def fitted() -> dict[str, Any]:
+    """:func:`fits` of each task, as ``benchmarks/claims.py`` recorded them."""
+    return dict(read_json(data_folder() / "recorded/zero_inflation.json")["values"]["laws"])
 
 
 def laws(values: Any, task: str) -> dict[str, Law]:
@@ -188,11 +188,11 @@ def laws(values: Any, task: str) -> dict[str, Law]:
 
 def shares(values: Any, task: str, N: float, D: float) -> pd.Series:
     """Share never solved at a place by the tied law, and with each model left out of its fit."""
-    fits = {"none": values[task]["params"]["tied"], **values[task]["without one model"]}
+    every = {"none": values[task]["params"]["tied"], **values[task]["without one model"]}
     return pd.Series(
         {
             name: float(law_of("ZeroInflatedLaw", params).never_solved(N, D))
-            for name, params in fits.items()
+            for name, params in every.items()
         }
     )
 
