@@ -176,9 +176,10 @@ def judge(seed: int = 0) -> dict[str, Any]:
                 plans = by_plan(right, n, k, rng)
                 other = {m: _forecast(right, n, m, k, rng) for m in OTHER_SAMPLES}
                 row = {**about, "draw": draw, "answered": int((few > 0).sum()), **found}
-                values, times = np.unique(few, return_counts=True)
-                counts = {"right": values.astype(int), "questions": times}
-                rows.append(row | {"plans": plans, "other": other, "counts": counts})
+                if draw == 0:  # to be seen, which the others need not be
+                    values, times = np.unique(few, return_counts=True)
+                    row["counts"] = {"right": values.astype(int), "questions": times}
+                rows.append(row | {"plans": plans, "other": other})
     return {"rows": rows}
 
 
@@ -298,13 +299,13 @@ def by_samples(values: Any) -> pd.DataFrame:
     return means.set_index(means.index.astype(int))
 
 
-def example(values: Any, task: str, model: str, draw: int = 0) -> tuple[pd.Series, FloatArray]:
-    """A case's row of the record, of the model's last admitted checkpoint, and its right samples.
+def example(values: Any, task: str, model: str) -> tuple[pd.Series, FloatArray]:
+    """First draw of a model's last admitted checkpoint: its row, and right samples of 100.
 
-    The right samples are sorted: of the 100 of each question, which question is not recorded.
+    They are sorted: which question has which is not recorded.
     """
     rows = pd.DataFrame(values["rows"]).query("task == @task and model == @model")
-    row = rows[rows["draw"] == draw].sort_values("n_tokens").iloc[-1]
+    row = rows[rows["draw"] == 0].sort_values("n_tokens").iloc[-1]
     counts = row["counts"]
     return row, np.repeat(np.asarray(counts["right"], dtype=float), counts["questions"])
 
