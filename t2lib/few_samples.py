@@ -232,10 +232,7 @@ def _log_posterior(
     start = special.betaln(a, b)
     for (n, c), number in zip(cells, repeats, strict=True):
         log = special.betaln(a + c, b + n - c) - start
-        if c == 0:
-            log = np.log(z + (1 - z) * np.exp(log))
-        else:
-            log = log + np.log1p(-z)
+        log = np.log(z + (1 - z) * np.exp(log)) if c == 0 else log + np.log1p(-z)
         total = total + number * log
     return np.where(np.isnan(total), -np.inf, total)
 

@@ -5,7 +5,7 @@ import pytest
 from scipy import stats
 
 import t2lib as t2
-from t2lib.few_samples import _Posterior, _filled
+from t2lib.few_samples import _filled, _Posterior
 
 
 def counts(a=0.6, b=60, never=0.2, questions=128, n=100, seed=0):
@@ -45,7 +45,7 @@ def test_at_the_samples_drawn_it_is_near_the_unbiased_estimate():
 
 
 def test_intervals_hold_the_truth_of_simulated_questions():
-    """Of 40 forecasts at 100 times the samples, with and without questions that are never solved."""
+    """Of 40 forecasts at 100 times the samples, half of them where some are never solved."""
     held = 0
     for seed in range(40):
         p, n, c = counts(never=0.3 * (seed % 2), seed=seed)

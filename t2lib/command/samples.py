@@ -103,7 +103,9 @@ def _plan(rows: pd.DataFrame, more: int, k: int, **options: Any) -> pd.DataFrame
 
     if not more:
         return rows
-    return rows.assign(more=sampling_plan(rows["n_samples"], rows["n_correct"], more, k=k, **options))
+    return rows.assign(
+        more=sampling_plan(rows["n_samples"], rows["n_correct"], more, k=k, **options)
+    )
 
 
 def _text(answer: dict[str, Any]) -> str:

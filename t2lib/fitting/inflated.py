@@ -13,7 +13,7 @@ import numpy.typing as npt
 from scipy import optimize, special
 
 from t2lib import passk
-from t2lib._checks import FloatArray, at_least_one
+from t2lib._checks import FloatArray
 from t2lib.fitting.beta import (
     _CHINCHILLA,
     _LINK_BOUNDS,

@@ -102,9 +102,7 @@ def simulated_p(n: Any, plain: Mixture, ratio: float, *, draws: int, seed: int) 
         c = rng.binomial(n, rng.beta(plain.a, plain.b, size=n.shape))
         if (c > 0).sum() < FEWEST_ANSWERED:
             continue
-        gain = (
-            fit_mixture(n, c, never=True).log_likelihood - fit_mixture(n, c).log_likelihood
-        )
+        gain = fit_mixture(n, c, never=True).log_likelihood - fit_mixture(n, c).log_likelihood
         larger, done = larger + (2 * gain >= ratio), done + 1
     return larger / draws
 
@@ -181,9 +179,7 @@ def laws(values: Any, task: str) -> dict[str, Law]:
     support = Support.of(load_curves("pythia").query("task == @task"))
     kinds = {"plain": "BetaConsistentLaw", "tied": "ZeroInflatedLaw", "common": "ZeroInflatedLaw"}
     params = values[task]["params"]
-    return {
-        name: fitted_on(law_of(kind, params[name]), support) for name, kind in kinds.items()
-    }
+    return {name: fitted_on(law_of(kind, params[name]), support) for name, kind in kinds.items()}
 
 
 def shares(values: Any, task: str, N: float, D: float) -> pd.Series:

@@ -73,7 +73,9 @@ def test_a_case_is_drawn_again_where_the_counts_are_at_hand(released, values):
 
     first = study.cases(load_questions("pythia", "gsm8k"))[0]
     n, right = (first[name].to_numpy(float) for name in ("n_samples", "n_correct"))
-    few = study._draw(right, n, np.full(n.shape, study.SAMPLES), np.random.default_rng([0, 0, 0, 0]))
+    few = study._draw(
+        right, n, np.full(n.shape, study.SAMPLES), np.random.default_rng([0, 0, 0, 0])
+    )
     was = values["rows"][0]
     assert int((few > 0).sum()) == was["answered"]
     assert t2.pass_at_k(n, right, was["k"]).mean() == pytest.approx(was["truth"], rel=1e-5)
