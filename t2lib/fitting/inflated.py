@@ -93,8 +93,8 @@ def fit_mixture(
         Where a value is not valid, or all samples or none are right.
     """
     n, c = _counts(n, c)
-    table, repeats = np.unique(np.stack([n, c], axis=1), axis=0, return_counts=True)
-    samples, right = table.T
+    table, times = np.unique(np.stack([n, c], axis=1), axis=0, return_counts=True)
+    (samples, right), repeats = table.T, times.astype(float)
     zero, full = (right == 0).astype(float), (right == samples).astype(float)
 
     def value(v: FloatArray) -> tuple[float, FloatArray]:

@@ -109,12 +109,13 @@ def simulated_p(n: Any, plain: Mixture, ratio: float, *, draws: int, seed: int) 
 
 def _checkpoints(task: str) -> list[dict[str, Any]]:
     rows = []
-    for key, one in load_questions("pythia", task).groupby(["model", "n_params", "n_tokens"]):
+    for _, one in load_questions("pythia", task).groupby(["model", "n_params", "n_tokens"]):
         n, c = one["n_samples"].to_numpy(), one["n_correct"].to_numpy()
         answered = int((c > 0).sum())
         if answered < FEWEST_ANSWERED:
             continue
-        row = {"task": task, "model": key[0], "n_params": int(key[1]), "n_tokens": int(key[2])}
+        row: dict[str, Any] = {"task": task, "model": one["model"].iloc[0]}
+        row |= {name: int(one[name].iloc[0]) for name in ("n_params", "n_tokens")}
         row |= {"questions": len(n), "answered": answered, "fewest_samples": int(n.min())}
         row |= {"most_right": float((c / n).max()), **checkpoint_test(n, c)}
         if boundary_p(row["ratio"]) < LEVEL:

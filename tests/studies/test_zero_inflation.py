@@ -31,15 +31,16 @@ def test_holm_s_steps():
 
 def test_a_share_is_found_with_its_interval_and_none_where_there_is_none():
     found = study.checkpoint_test(*counts(0.4))
-    assert 0 < found["low"] < 0.4 < found["high"] and study.boundary_p(found["ratio"]) < 1e-4
+    assert 0.2 < found["low"] < found["never"] < found["high"] < 0.5
+    assert study.boundary_p(found["ratio"]) < 1e-4
     none = study.checkpoint_test(*counts(0.0, seed=1))
     assert none["low"] == 0 and none["high"] < 0.2 and study.boundary_p(none["ratio"]) > 0.01
 
 
 def test_simulated_p_is_near_its_asymptote():
     n = np.full(128, 500)
-    p = study.simulated_p(n, Mixture(1.0, 20.0), 1.0, draws=40, seed=0)
-    assert p == pytest.approx(float(study.boundary_p(1.0)), abs=0.15)
+    p = study.simulated_p(n, Mixture(1.0, 20.0), 1.0, draws=20, seed=0)
+    assert p == pytest.approx(float(study.boundary_p(1.0)), abs=0.2)
 
 
 def test_the_record_is_of_checkpoints_with_answers_and_its_shares_lie_in_their_intervals(rows):
@@ -58,9 +59,10 @@ def test_recorded_laws_and_the_shares_with_a_model_left_out():
     assert left_out["none"] == pytest.approx(float(laws["tied"].never_solved(1.2e10, 3e11)))
 
 
-def test_it_is_computed_again_where_the_counts_are_at_hand(released, rows):
+def test_it_is_computed_again_where_the_counts_are_at_hand(released, rows, monkeypatch):
     from t2lib.data.suites import load_questions
 
+    monkeypatch.setenv("T2LIB_MIRROR", str(released))
     was = rows.query("task == 'gsm8k' and model == 'Pythia-6.9B'").iloc[-1]
     table = load_questions("pythia", "gsm8k")
     one = table[(table["model"] == was["model"]) & (table["n_tokens"] == was["n_tokens"])]
