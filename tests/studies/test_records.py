@@ -53,7 +53,7 @@ RECORDS: dict[str, Callable[..., object]] = {
 # benchmarks/claims.py; of the last, parts are recomputed in the tests of their modules.
 ELSEWHERE = {
     *("calibration", "peers", "answer_length", "duel_lengths", "mmlu", "rivals"),
-    *("zero_inflation", "few_samples"),
+    *("robustness", "zero_inflation", "few_samples"),
 }
 
 
