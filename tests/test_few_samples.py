@@ -45,13 +45,13 @@ def test_at_the_samples_drawn_it_is_near_the_unbiased_estimate():
 
 
 def test_intervals_hold_the_truth_of_simulated_questions():
-    """Of 40 forecasts at 100 times the samples, half of them where some are never solved."""
+    """Of 24 forecasts at 100 times the samples, half of them where some are never solved."""
     held = 0
-    for seed in range(40):
+    for seed in range(24):
         p, n, c = counts(never=0.3 * (seed % 2), seed=seed)
         low, high = t2.predict_pass_at_k(n, c, 10_000, draws=300).iloc[0][["low", "high"]]
         held += low <= 1 - ((1 - p) ** 10_000).mean() <= high
-    assert held >= 34  # 95 % of 40, less twice what chance takes
+    assert held >= 20  # 95 % of 24, less twice what chance takes
 
 
 def test_more_samples_and_a_lower_level_narrow_it():
