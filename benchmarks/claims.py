@@ -2,9 +2,10 @@
 
     python benchmarks/claims.py [--only NAME ...]
 
-Reads the released question losses (T2LIB_MIRROR, or the network) and writes rivals.json,
-answer_length.json, duel_lengths.json, mmlu.json and robustness.json into data/recorded/, each whole
-or not at all. It takes about ten minutes on one quiet core.
+Reads the released question losses and counts (T2LIB_MIRROR, or the network) and writes rivals.json,
+answer_length.json, duel_lengths.json, mmlu.json, robustness.json, zero_inflation.json and
+few_samples.json into data/recorded/, each whole or not at all. It takes about twelve minutes on one
+quiet core.
 """
 
 import argparse
@@ -21,7 +22,15 @@ import pandas as pd
 import t2lib as t2
 from t2lib.data.layouts import gemstones_nll
 from t2lib.data.registry import _write_text, data_folder, fingerprint
-from t2lib.studies import answer_length, duels, mmlu, one_law, robustness
+from t2lib.studies import (
+    answer_length,
+    duels,
+    few_samples,
+    mmlu,
+    one_law,
+    robustness,
+    zero_inflation,
+)
 
 TASKS = tuple(t2.SUITES["gemstones"].tasks)
 DRAWS = {"n": 2000, "seed": 0}
@@ -160,12 +169,29 @@ def _curves_at(length: float) -> pd.DataFrame:
     return pd.concat(tables, ignore_index=True)
 
 
+PYTHIA = [f"pythia_{task}" for task in zero_inflation.TASKS]
+
+
+def never_solved() -> tuple[dict[str, Any], list[str], dict[str, Any]]:
+    """Pythia's checkpoints tested for questions that are never solved, and laws with a share."""
+    laws = {task: zero_inflation.fits(task) for task in zero_inflation.TASKS}
+    values = {"checkpoints": zero_inflation.checkpoints(), "laws": laws}
+    return values, PYTHIA, {"simulated": zero_inflation.SIMULATED}
+
+
+def forecasts() -> tuple[dict[str, Any], list[str], dict[str, Any]]:
+    """Pass@k forecast from few samples of Pythia's, by every method."""
+    return few_samples.judge(seed=0), PYTHIA, {"seed": 0}
+
+
 STUDIES: Mapping[str, Callable[[], tuple[dict[str, Any], list[str], dict[str, Any]]]] = {
     "rivals": rivals,
     "answer_length": lengths,
     "duel_lengths": duel_lengths,
     "mmlu": subjects,
     "robustness": changes,
+    "zero_inflation": never_solved,
+    "few_samples": forecasts,
 }
 
 
@@ -173,7 +199,7 @@ def plain(value: Any) -> Any:
     """Numbers as JSON holds them, to six digits: the rest is rounding of the processor's."""
     if isinstance(value, Mapping):
         return {str(name): plain(one) for name, one in value.items()}
-    if isinstance(value, Sequence) and not isinstance(value, str):
+    if isinstance(value, Sequence | np.ndarray) and not isinstance(value, str):
         return [plain(one) for one in value]
     if isinstance(value, float | np.floating):
         return float(f"{value:.{_DIGITS}g}")

@@ -12,6 +12,8 @@ from .data.suites import SUITES as SUITES
 from .data.suites import load_questions as load_questions
 from .data.suites import task_name as task_name
 from .evals.importers import read_results as read_results
+from .few_samples import predict_pass_at_k as predict_pass_at_k
+from .few_samples import sampling_plan as sampling_plan
 from .fitting.batches import AdditiveRefit as AdditiveRefit
 from .fitting.batches import ChinchillaRefit as ChinchillaRefit
 from .fitting.beta import fit_beta as fit_beta

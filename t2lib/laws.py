@@ -317,6 +317,46 @@ class BetaConsistentLaw(_BetaLaw):
 
 
 @dataclass(frozen=True)
+class ZeroInflatedLaw(_Fitted):
+    """The Beta-consistent law with a share of questions that no number of samples answers.
+
+    ``pass@k = (1 - z) (1 - B(a, b + k) / B(a, b))``: the share ``z = 1 / (1 + exp(-(z0 + z1 L)))``
+    of the questions has p = 0, the others follow the Beta-consistent law, whose L is their mean
+    negative log-likelihood. Over all questions that mean is infinite.
+
+    Parameters
+    ----------
+    chinchilla, c0, c1
+        As in :class:`BetaConsistentLaw`.
+    z0, z1 : float
+        Intercept, and slope per nat, of the logit of the share never solved.
+
+    Raises
+    ------
+    ValueError
+        Where c0, c1, z0 or z1 is not finite.
+    """
+
+    chinchilla: Chinchilla
+    c0: float
+    c1: float
+    z0: float
+    z1: float
+
+    def __post_init__(self) -> None:
+        _check_finite(c0=self.c0, c1=self.c1, z0=self.z0, z1=self.z1)
+
+    def never_solved(self, N: npt.ArrayLike, D: npt.ArrayLike) -> FloatArray:
+        """Share of questions that are never solved; N and D broadcast, positive."""
+        return np.asarray(special.expit(self.z0 + self.z1 * self.chinchilla.loss(N, D)))
+
+    def pass_at_k(self, N: npt.ArrayLike, D: npt.ArrayLike, k: npt.ArrayLike) -> FloatArray:
+        """Mean pass@k of the task; N, D, k broadcast, positive, k at least 1."""
+        others = BetaConsistentLaw(self.chinchilla, self.c0, self.c1)
+        return (1 - self.never_solved(N, D)) * others.pass_at_k(N, D, k)
+
+
+@dataclass(frozen=True)
 class ProductLaw(_Fitted):
     """Approach 1 with the sum over k made a product: samples shrink the whole loss.
 

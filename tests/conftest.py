@@ -62,7 +62,7 @@ def numbers(executed: Path) -> Callable[[str], dict[str, str]]:
     """Return a function from a chapter's number or name to the numbers in its prose, as text."""
 
     def read(chapter: str) -> dict[str, str]:
-        (path,) = executed.glob(f"{chapter}*.ipynb")
+        (path,) = {*executed.glob(f"{chapter}_*.ipynb"), *executed.glob(f"{chapter}.ipynb")}
         return keyed.computed(json.loads(path.read_text()), path.stem)
 
     return read

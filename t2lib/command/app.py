@@ -14,7 +14,7 @@ from typing import Annotated, Any
 import typer
 
 from t2lib._checks import DataErrors
-from t2lib.command import data, fit, plan, runs, testbed
+from t2lib.command import data, fit, plan, runs, samples, testbed
 from t2lib.command.shared import (
     BAD_INPUT,
     EXIT_CODES,
@@ -34,6 +34,7 @@ app = typer.Typer(epilog=EXIT_CODES, **_PLAIN)
 app.command("fit", epilog=fit.EXAMPLES)(fit.command)
 app.command("runs", epilog=runs.EXAMPLES)(runs.command)
 app.command("plan", epilog=plan.EXAMPLES)(plan.command)
+app.command("samples", epilog=samples.EXAMPLES)(samples.command)
 app.add_typer(data.app, name="data")
 app.add_typer(testbed.app, name="testbed")
 

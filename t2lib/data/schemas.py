@@ -29,6 +29,7 @@ UNIQUE = {
     "curves": [*CHECKPOINT, "k"],
     "questions_nll": [*CHECKPOINT, "question"],
     "questions_counts": [*CHECKPOINT, "question"],
+    "samples": [*CHECKPOINT, "question"],
     "points": ["suite", "model", "n_params", "n_tokens", "train_flops", "loss"],
     "histograms": [*CHECKPOINT, "log_p_low"],
     "registry": ["name"],
@@ -48,8 +49,8 @@ def validate(table: pd.DataFrame, schema_name: str, source: str = "table") -> pd
     table : DataFrame
         The table. It is not changed. Columns that the schema does not know are kept as they are.
     schema_name : str
-        "curves", "questions_nll", "questions_counts", "points", "histograms", "registry"
-        or "published".
+        "curves", "questions_nll", "questions_counts", "samples", "points", "histograms",
+        "registry" or "published".
     source : str
         What to call the table in an error, usually its file.
 
@@ -92,7 +93,8 @@ def validate(table: pd.DataFrame, schema_name: str, source: str = "table") -> pd
     _require_unique(checked, schema_name, source)
     if schema_name == "curves":
         _require_no_contradiction(checked, source)
-    counts = [name for name in WHOLE if name in schema.columns and name in checked.columns]
+    known = {name for name, column in schema.columns.items() if column.dtype is not None}
+    counts = [name for name in WHOLE if name in known and name in checked.columns]
     return checked.astype(dict.fromkeys(counts, "int64"))
 
 
@@ -136,7 +138,7 @@ def _require_columns(table: pd.DataFrame, schema: Any, source: str) -> None:
 
 
 def _require_unique(table: pd.DataFrame, schema_name: str, source: str) -> None:
-    key = UNIQUE[schema_name]
+    key = [name for name in UNIQUE[schema_name] if name in table]
     repeats = table.duplicated(key) if key else None
     if repeats is None or not repeats.any():
         return
@@ -196,8 +198,8 @@ def _schema(schema_name: str) -> Any:
     def number(*checks: Any, nullable: bool = False, required: bool = True) -> Any:
         return pa.Column(float, list(checks), coerce=True, nullable=nullable, required=required)
 
-    def text(*checks: Any, nullable: bool = False) -> Any:
-        return pa.Column(None, list(checks), nullable=nullable)
+    def text(*checks: Any, nullable: bool = False, required: bool = True) -> Any:
+        return pa.Column(None, list(checks), nullable=nullable, required=required)
 
     finite = check(np.isfinite, "is not a finite number")
     above_0 = check(lambda x: (x > 0) & np.isfinite(x), "is not a positive finite number")
@@ -236,6 +238,13 @@ def _schema(schema_name: str) -> Any:
             "n_samples": number(whole, from_1),
             "n_correct": number(whole, whole_from_0),
             "k": number(whole, from_1, required=False),
+        },
+        "samples": {  # one checkpoint's, or several told apart by these
+            **dict.fromkeys(("suite", "model", "task"), text(required=False)),
+            **dict.fromkeys(("n_params", "n_tokens"), number(above_0, required=False)),
+            "question": text(),
+            "n_samples": number(whole, from_1),
+            "n_correct": number(whole, whole_from_0),
         },
         "points": {
             **run,
@@ -281,11 +290,13 @@ def _schema(schema_name: str) -> Any:
             ),
         },
     }
+    right = check(
+        lambda t: t["n_correct"] <= t["n_samples"], "is larger than n_samples", "n_correct"
+    )
     across: dict[str, list[Any]] = {
+        "samples": [right],
         "questions_counts": [
-            check(
-                lambda t: t["n_correct"] <= t["n_samples"], "is larger than n_samples", "n_correct"
-            ),
+            right,
             check(
                 lambda t: t["k"] <= t["n_samples"] if "k" in t else t["n_samples"] > 0,
                 "is larger than n_samples: pass@k is undefined there",

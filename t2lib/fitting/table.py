@@ -22,6 +22,7 @@ from t2lib.fitting.beta import (
     fit_beta_regression,
     fit_beta_regression_counts,
 )
+from t2lib.fitting.inflated import fit_zero_inflated_counts
 from t2lib.fitting.powers import (
     fit_additive,
     fit_at_each_k,
@@ -43,6 +44,7 @@ from t2lib.laws import (
     LogNormalLaw,
     LossTiedLaw,
     ProductLaw,
+    ZeroInflatedLaw,
 )
 from t2lib.planning.objective import metric_of
 from t2lib.planning.support import Support
@@ -228,6 +230,14 @@ LAWS: dict[str, LawRow] = {
             "#A63D57",
             columns=(*_SIZES, "k", "pass_at_k", "mean_nll"),
             fit=_curves(partial(fit_scores, LogitNormalLaw)),
+        ),
+        LawRow(
+            ZeroInflatedLaw,
+            "Beta-consistent, some never solved",
+            "#1B7F5C",
+            columns=_COUNTS,
+            fit=_counts(fit_zero_inflated_counts),
+            fit_counts=_counts(fit_zero_inflated_counts),
         ),
     )
 }

@@ -18,7 +18,7 @@ from suites import HOSTILE, curve_table
 import t2lib as t2
 from t2lib.command import shared as cli
 
-COMMANDS = [["fit"], ["plan"], ["data", "list"], ["data", "fetch"], ["data", "verify"]]
+COMMANDS = [["fit"], ["plan"], ["samples"], ["data", "list"], ["data", "fetch"], ["data", "verify"]]
 
 
 @pytest.fixture

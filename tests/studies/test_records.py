@@ -52,13 +52,8 @@ RECORDS: dict[str, Callable[..., object]] = {
 # Long studies, recorded by benchmarks/calibration.py, by make bench-peers, and by
 # benchmarks/claims.py; of the last, parts are recomputed in the tests of their modules.
 ELSEWHERE = {
-    "calibration",
-    "peers",
-    "answer_length",
-    "duel_lengths",
-    "mmlu",
-    "rivals",
-    "robustness",
+    *("calibration", "peers", "answer_length", "duel_lengths", "mmlu", "rivals"),
+    *("robustness", "zero_inflation", "few_samples"),
 }
 
 
