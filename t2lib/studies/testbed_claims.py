@@ -162,6 +162,29 @@ def tuned_lines() -> pd.DataFrame:
     return pd.DataFrame(parts)
 
 
+def tuned_shifts(lines: pd.DataFrame) -> pd.DataFrame:
+    """Compare best sizes in the question format with the size of least loss, seed by seed.
+
+    Parameters
+    ----------
+    lines : DataFrame
+        Of :func:`tuned_lines`.
+
+    Returns
+    -------
+    DataFrame
+        ``variant, family, budget, inference`` and ``ratio, low, high``, 95 % over seeds.
+    """
+    rows = []
+    keys = ["variant", "family", "budget", "inference"]
+    for key, line in lines.groupby(keys):
+        row = dict(zip(keys, key, strict=True))
+        usual = best_sizes(loss_line(line["budget"].iloc[0]), "loss")
+        found = interval(best_sizes(line) / usual)
+        rows.append(row | dict(zip(("ratio", "low", "high"), found, strict=True)))
+    return pd.DataFrame(rows)
+
+
 def both_approaches(forecast: pd.DataFrame) -> pd.DataFrame:
     """Apply the rule of claim 2 to a forecast.
 
