@@ -16,6 +16,12 @@ def test_no_law_of_sampling_beats_chinchillas_size(said: dict[str, float], law: 
     assert said["lost-Chinchilla"] < said[f"lost-{law}"]
 
 
+def test_two_laws_find_good_sizes_but_on_recall(said: dict[str, float]) -> None:
+    for law in ("BetaConsistentLaw", "ProductLaw"):
+        assert said[f"but-{law}"] < 2
+        assert said[f"but-{law}"] < min(said["but-AdditiveLaw"], said["but-BetaRegressionLaw"])
+
+
 def test_chinchillas_forecast_is_lucky(said: dict[str, float]) -> None:
     """It errs towards small sizes; the true size of least loss loses more."""
     assert said["N-Chinchilla"] < 0.8 * said["N-measured"]
