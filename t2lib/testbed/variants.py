@@ -14,11 +14,13 @@ from scipy import special
 from t2lib import _parallel as parallel
 from t2lib._checks import DataError
 from t2lib.testbed import corpus, files, grid
-from t2lib.testbed.presets import UNIT_BUDGET, Run, checkpoint_grid, train_flops
+from t2lib.testbed.presets import UNIT_BUDGET, Run, checkpoint_grid, n_params, train_flops
 
 TEMPERATURES = (0.3, 0.5, 0.7, 0.85, 1.2, 1.5)
 TUNED = {"tuned=everything": False, "tuned=answers": True}  # whether on the answers only
 BUDGETS = tuple(UNIT_BUDGET * 2**i for i in (7, 8, 9))  # 1.28e12 to 5.12e12 FLOPs
+
+LEAST = 4  # tokens a parameter
 
 
 def vary_all(folder: Path, runs: list[Run], *, n_jobs: int | None = None) -> int:
@@ -61,9 +63,14 @@ def vary_all(folder: Path, runs: list[Run], *, n_jobs: int | None = None) -> int
 
 
 def varied(run: Run) -> list[int]:
-    """Return the tokens of a run's checkpoints at :data:`BUDGETS`."""
-    all_tokens = checkpoint_grid(run.width, run.tokens)
-    return [tokens for tokens in all_tokens if budget(run.width, tokens) in BUDGETS]
+    """Return the tokens of a run's checkpoints at :data:`BUDGETS`.
+
+    Models that have seen fewer than :data:`LEAST` tokens a parameter are left out: too large for
+    their budget, and dear to tune.
+    """
+    grid_ = checkpoint_grid(run.width, run.tokens)
+    seen = [tokens for tokens in grid_ if tokens >= LEAST * n_params(run.width)]
+    return [tokens for tokens in seen if budget(run.width, tokens) in BUDGETS]
 
 
 def budget(width: int, tokens: int) -> float:
