@@ -130,9 +130,11 @@ def smaller_choice(N: FloatArray, passed: FloatArray, left_out: int, usual: floa
 
     Among the sizes that the seed left out has been trained at.
     """
-    others = np.nanmean(np.delete(passed, left_out, axis=0), axis=0)
-    there = (usual > N) & np.isfinite(passed[left_out])
-    return int(np.argmax(np.where(there, others, -1.0)))
+    others = np.delete(passed, left_out, axis=0)
+    known = np.isfinite(others).sum(axis=0)
+    mean = np.nansum(others, axis=0) / np.maximum(known, 1)
+    there = (usual > N) & np.isfinite(passed[left_out]) & (known > 0)
+    return int(np.argmax(np.where(there, mean, -1.0)))
 
 
 def all_lines() -> pd.DataFrame:
