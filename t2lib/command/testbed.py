@@ -97,6 +97,19 @@ def forecast(target: Path = Path("data")) -> None:
     show(str(target / "experiment" / "forecast.json"))
 
 
+@app.command("clock", epilog=examples("t2 testbed clock"))
+def clock(target: Path = Path("data")) -> None:
+    """Time the sampler on this machine, beside the FLOPs counted (minutes; leave a core free)."""
+    import json
+
+    from t2lib.testbed.clock import timed
+    from t2lib.testbed.files import write_whole
+
+    path = target / "experiment" / "clock.json"
+    write_whole(path, (json.dumps(timed(), indent=0) + "\n").encode())
+    show(str(path))
+
+
 @app.command("show", epilog=examples("t2 testbed show"))
 def show_language() -> None:
     """Show a question of each family, the guess levels, and the language's hash."""
