@@ -50,6 +50,7 @@ FACTOR = 3.0
 GOOD = 0.10
 HOLDS = 0.9  # share of the cases
 GROUPS = 8
+_SIDES = ("overtrained N", "its pass@k", "Chinchilla N", "that one's pass@k")
 
 
 def cases() -> Iterator[tuple[str, float, float]]:
@@ -135,6 +136,30 @@ def smaller_choice(N: FloatArray, passed: FloatArray, left_out: int, usual: floa
     mean = np.nansum(others, axis=0) / np.maximum(known, 1)
     there = (usual > N) & np.isfinite(passed[left_out]) & (known > 0)
     return int(np.argmax(np.where(there, mean, -1.0)))
+
+
+def side_by_side(lines: pd.DataFrame) -> pd.DataFrame:
+    """Return a table like the paper's tables 1 and 2, of lines at one pair of budgets.
+
+    Parameters
+    ----------
+    lines : DataFrame
+        As :func:`duels` takes them.
+
+    Returns
+    -------
+    DataFrame
+        By family: the best size below Chinchilla's, its mean pass@k, Chinchilla's size, and the
+        pass@k of that.
+    """
+    rows = {}
+    for family, line in lines.groupby("family"):
+        mean = line.groupby("n_params")["pass_at_k"].mean()
+        usual = usual_size(line["budget"].iloc[0])
+        best = mean[mean.index < usual].idxmax()
+        found = [best, mean[best], usual, mean[usual]]
+        rows[family] = dict(zip(_SIDES, found, strict=True))
+    return pd.DataFrame(rows).T.loc[list(FAMILIES)]
 
 
 def all_lines() -> pd.DataFrame:
