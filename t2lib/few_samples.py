@@ -74,7 +74,7 @@ def predict_pass_at_k(
     --------
     >>> right = [0] * 20 + [1] * 6 + [2, 2, 3, 9]
     >>> predict_pass_at_k([50] * 30, right, 5000).round(1).loc[5000].to_dict()
-    {'value': 0.6, 'low': 0.4, 'high': 0.9}
+    {'value': 0.8, 'low': 0.4, 'high': 1.0}
     """
     if not 0 < level < 1:
         raise ValueError(f"level is {level:g}: must be between 0 and 1")
@@ -138,7 +138,7 @@ def sampling_plan(
     Examples
     --------
     >>> sampling_plan([50] * 4, [0, 1, 5, 20], 100, k=1000).tolist()
-    [86, 14, 0, 0]
+    [98, 2, 0, 0]
     """
     if more < 0 or more != int(more):
         raise ValueError(f"more is {more:g}: must be a whole number, 0 or more")

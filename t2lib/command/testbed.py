@@ -73,7 +73,7 @@ def vary(
     from t2lib.testbed.variants import vary_all
 
     with scheduler():
-        show(f"{vary_all(folder, preset(name).runs(), n_jobs=jobs)} checkpoints varied")
+        show(f"{vary_all(folder, preset(name), n_jobs=jobs)} checkpoints varied")
 
 
 @app.command("collect", epilog=examples("t2 testbed collect --target data"))

@@ -48,7 +48,7 @@ BUDGETS = (1.28e12, 2.56e12, 5.12e12)
 GUESSED = 0.5  # a case counts where guessing explains no more than this share of the best score
 FACTOR = 3.0
 GOOD = 0.10
-HOLDS = 0.9  # share of the cases
+HOLDS, FAILS = 0.9, 0.1  # shares of the cases
 GROUPS = 8
 _SIDES = ("overtrained N", "its pass@k", "Chinchilla N", "that one's pass@k")
 
@@ -244,7 +244,7 @@ def verdict(share: float) -> str:
     >>> verdict(0.95), verdict(0.5), verdict(0.1)
     ('holds', 'mixed', 'fails')
     """
-    return "holds" if share >= HOLDS else "fails" if share <= 1 - HOLDS else "mixed"
+    return "holds" if share >= HOLDS else "fails" if share <= FAILS else "mixed"
 
 
 def power_law_cases(curves: pd.DataFrame) -> pd.DataFrame:

@@ -83,6 +83,8 @@ class Preset:
     sizes : tuple of (width, seeds)
     tokens, flops : float
         Training ends at the last budget with no more of either.
+    varied : tuple of float
+        Budgets whose checkpoints are fine-tuned, and scored at other temperatures.
     far : tuple of (width, seeds)
         Sizes of which so many seeds are trained to the last budget, whatever the tokens.
     n_samples : int
@@ -97,6 +99,7 @@ class Preset:
     tokens: float
     flops: float
     n_samples: int = 10_000
+    varied: tuple[float, ...] = ()
     far: tuple[tuple[int, int], ...] = ()
     rates: tuple[tuple[int, float], ...] = ()
     wall: tuple[tuple[int, int], ...] = ()
@@ -135,6 +138,7 @@ PRESETS = {
         2**19,
         1e11,
         1000,
+        varied=(8e10,),
         rates=((8, 0.5),),
         wall=((8, 2**17),),
         wall_seeds=1,
@@ -146,6 +150,7 @@ PRESETS = {
         ),
         3.7e7,
         5.12e12,
+        varied=(1.28e12, 2.56e12, 5.12e12),
         far=((20, 3), (24, 3)),  # what approach 2 chose for the largest budget
         rates=tuple((width, factor) for width in (8, 24, 64) for factor in (0.5, 2.0)),
         wall=tuple((w, 2**log) for w in (16, 24, 32, 48, 64) for log in (16, 18, 20)),
@@ -154,6 +159,7 @@ PRESETS = {
         tuple((width, 3) for width in (48, 64, 96, 128, 192, 256, 384, 512, 768, 1024)),
         2**28,
         4.1e16,
+        varied=(1.024e16, 2.048e16, 4.096e16),
     ),
 }
 

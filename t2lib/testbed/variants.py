@@ -14,17 +14,16 @@ from scipy import special
 from t2lib import _parallel as parallel
 from t2lib._checks import DataError
 from t2lib.testbed import corpus, files, grid
-from t2lib.testbed.presets import UNIT_BUDGET, Run, checkpoint_grid, n_params, train_flops
+from t2lib.testbed.presets import UNIT_BUDGET, Preset, Run, checkpoint_grid, n_params, train_flops
 
 TEMPERATURES = (0.3, 0.5, 0.7, 0.85, 1.2, 1.5)
 TUNED = {"tuned=everything": False, "tuned=answers": True}  # whether on the answers only
-BUDGETS = tuple(UNIT_BUDGET * 2**i for i in (7, 8, 9))  # 1.28e12 to 5.12e12 FLOPs
 
 LEAST = 4  # tokens a parameter
 
 
-def vary_all(folder: Path, runs: list[Run], *, n_jobs: int | None = None) -> int:
-    """Fine-tune and re-score the checkpoints of :data:`BUDGETS`, those that are not done yet.
+def vary_all(folder: Path, preset: Preset, *, n_jobs: int | None = None) -> int:
+    """Fine-tune and re-score the checkpoints of a preset's budgets, those that are not done yet.
 
     Each gets a file beside its own, ``v*.safetensors``: an array (families, questions) of the
     answers' NLL for every variant. Runs on repeated tokens or with another learning rate have none.
@@ -33,7 +32,7 @@ def vary_all(folder: Path, runs: list[Run], *, n_jobs: int | None = None) -> int
     ----------
     folder : Path
         As :func:`~t2lib.testbed.grid.train_all` leaves it, done or not.
-    runs : list of Run
+    preset : Preset
     n_jobs : int, optional
         Processes.
 
@@ -49,9 +48,9 @@ def vary_all(folder: Path, runs: list[Run], *, n_jobs: int | None = None) -> int
     """
     places = [
         folder / run.name / f"d{tokens:010d}.safetensors"
-        for run in runs
+        for run in preset.runs()
         if not run.unique and run.rate == 1
-        for tokens in varied(run)
+        for tokens in varied(run, preset.varied)
     ]
     there = [path for path in places if path.exists()]
     if not there:
@@ -62,15 +61,15 @@ def vary_all(folder: Path, runs: list[Run], *, n_jobs: int | None = None) -> int
     return len(left)
 
 
-def varied(run: Run) -> list[int]:
-    """Return the tokens of a run's checkpoints at :data:`BUDGETS`.
+def varied(run: Run, budgets: Sequence[float]) -> list[int]:
+    """Return the tokens of a run's checkpoints at some budgets.
 
     Models that have seen fewer than :data:`LEAST` tokens a parameter are left out: too large for
     their budget, and dear to tune.
     """
     grid_ = checkpoint_grid(run.width, run.tokens)
     seen = [tokens for tokens in grid_ if tokens >= LEAST * n_params(run.width)]
-    return [tokens for tokens in seen if budget(run.width, tokens) in BUDGETS]
+    return [tokens for tokens in seen if np.isclose(budget(run.width, tokens), budgets).any()]
 
 
 def budget(width: int, tokens: int) -> float:

@@ -85,7 +85,7 @@ def test_the_tiny_preset_as_recorded(tmp_path):
     folder, target = str(tmp_path / "r"), tmp_path / "tables"
     for command in ("train", "vary"):
         assert main(["testbed", command, "--preset", "tiny", "--folder", folder]) == 0
-    assert variants.vary_all(tmp_path / "r", PRESETS["tiny"].runs()) == 0  # nothing left to do
+    assert variants.vary_all(tmp_path / "r", PRESETS["tiny"]) == 0  # nothing left to do
     assert main(["testbed", "collect", "--folder", folder, "--target", str(target)]) == 0
     assert json.loads((target / "experiment" / "language.json").read_text()) == recorded
     found = pd.read_parquet(target / "experiment" / "losses.parquet")
@@ -109,9 +109,9 @@ def test_variants_of_a_checkpoint(whole, tmp_path):
         f"temperature={t:g}" for t in variants.TEMPERATURES
     }
     for name in variants.TUNED:
-        assert found[name].mean() < found["tuned=no"].mean() - 1
+        assert found[name].mean() < found["tuned=no"].mean() - 0.1
     with pytest.raises(DataError, match="no checkpoints to vary"):
-        variants.vary_all(tmp_path, PRESETS["tiny"].runs())
+        variants.vary_all(tmp_path, PRESETS["tiny"])
 
 
 def test_every_size_has_a_checkpoint_at_every_budget():
