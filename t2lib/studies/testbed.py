@@ -251,3 +251,27 @@ def rate_check() -> pd.DataFrame:
     wide = table.pivot(index=["width", "n_tokens"], columns="rate", values="loss").dropna()
     last = wide.groupby("width").tail(1)
     return last.sub(last[1.0], axis=0)
+
+
+def clock() -> pd.DataFrame:
+    """Return the recorded times of sampling: ``seconds`` beside FLOPs counted in three ways."""
+    return pd.DataFrame(read_json(data_folder() / "experiment" / "clock.json")["rows"])
+
+
+def time_exponents(times: pd.DataFrame) -> pd.DataFrame:
+    """Fit seconds as a power of the counted FLOPs, with and without a key-value cache.
+
+    Returns
+    -------
+    DataFrame
+        By ``cache`` and count: ``exponent``, 1 where time is proportional to the count, and
+        ``spread``, the factor of one standard deviation in FLOPs a second.
+    """
+    rows = []
+    for cached, part in times.groupby("cache"):
+        for count in ("formula", "passes", "attention"):
+            slope = np.polyfit(np.log(part[count]), np.log(part["seconds"]), 1)[0]
+            spread = np.exp(np.log(part[count] / part["seconds"]).std())
+            row = {"cache": cached, "count": count, "exponent": slope, "spread": spread}
+            rows.append(row)
+    return pd.DataFrame(rows).set_index(["cache", "count"])

@@ -13,7 +13,7 @@ import numpy as np
 
 from t2lib.testbed.presets import LAYERS, n_params
 
-WIDTHS, PROMPTS, ANSWERS, SAMPLES = (64, 128, 256), (16, 64), (2, 6, 16), (16, 64, 256)
+WIDTHS, PROMPTS, ANSWERS, SAMPLES = (64, 128, 256), (16, 64), (2, 8), (16, 256)
 REPEATS = 5
 
 

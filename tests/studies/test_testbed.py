@@ -128,3 +128,12 @@ def test_best_temperature_of_each_seed():
         for t in (0.5, 1.0, 1.5)
     ]
     assert temperature.best_temperatures(pd.DataFrame(rows))["temperature"].tolist() == [1.0, 1.0]
+
+
+def test_time_is_a_power_of_the_count():
+    flops = np.geomspace(1e6, 1e9, 6)
+    rows = {"seconds": 1e-9 * flops**0.9, "passes": flops, "attention": flops, "formula": flops**2}
+    table = pd.concat(pd.DataFrame(rows).assign(cache=cache) for cache in (True, False))
+    found = testbed.time_exponents(table)
+    np.testing.assert_allclose(found.loc[True, "exponent"], [0.45, 0.9, 0.9])
+    assert found.loc[(True, "passes"), "spread"] < found.loc[(True, "formula"), "spread"]

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from t2lib.testbed import corpus, model, sample, score
+from t2lib.testbed import clock, corpus, model, sample, score
 from t2lib.testbed.presets import n_params
 from t2lib.testbed.train import loss
 
@@ -130,3 +130,16 @@ def test_right_counts_follow_the_likelihood(weights):
     z = (counts - n * p) / np.sqrt(n * p * (1 - p))
     assert abs(z.mean()) < 0.2
     assert 0.85 < z.std() < 1.15
+
+
+def test_the_clock_counts_what_passes():
+    """A tree of one: the tokens that go through the model, counted one by one."""
+    P, T, k = 5, 4, 3
+    N = n_params(16)
+    cached, bare = (clock.counted(16, P, T, k, cache=on) for on in (True, False))
+    assert cached["passes"] == 2 * N * (P + k * (T - 1))
+    assert bare["passes"] == 2 * N * (P + k * sum(P + t for t in range(1, T)))
+    assert cached["formula"] == 2 * N * (P + k * T)
+    assert bare["attention"] > bare["passes"] > cached["passes"]
+    found = clock.timed((8,), (3,), (2,), (2,), repeats=1)
+    assert [row["seconds"] > 0 for row in found["rows"]] == [True, True]
