@@ -12,7 +12,7 @@ from t2lib._checks import FloatArray
 from t2lib.fitting.powers import fit_chinchilla
 from t2lib.laws import Chinchilla
 from t2lib.planning.data_wall import DataWall
-from t2lib.studies.testbed import losses, samples, variants
+from t2lib.studies.testbed import losses, variant_lines, variants
 
 _SAME = ["width", "seed", "n_tokens"]
 
@@ -116,17 +116,12 @@ def best_under_stock(inference: float, budget: float) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        ``unique, family, n_params, seed, k, pass_at_k``; the sizes are those of the repeated runs.
+        As :func:`~t2lib.studies.testbed.variant_lines`, with ``unique`` in the place of
+        ``variant``; the sizes are those of the repeated runs.
     """
     table = variants()
     table = table[table["variant"].str.startswith("unique=")]
     table = table[np.isclose(table["budget"], budget)]
-    parts = []
-    for _, curve in table.groupby(["model", "family"]):
-        about = curve.iloc[0]
-        k = float(samples(about["n_params"], inference))
-        passed = float(np.interp(np.log(k), np.log(curve["k"]), curve["pass_at_k"]))
-        kept = {name: about[name] for name in ("family", "n_params", "seed")}
-        unique = int(about["variant"].removeprefix("unique="))
-        parts.append({"unique": unique, **kept, "k": k, "pass_at_k": passed})
-    return pd.DataFrame(parts)
+    lines = variant_lines(table, inference)
+    unique = lines.pop("variant").str.removeprefix("unique=").astype(int)
+    return lines.assign(unique=unique)

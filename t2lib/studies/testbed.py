@@ -22,6 +22,7 @@ from t2lib.testbed.power import parabola_minimum, shift_power
 
 FAMILIES = ("recall", "arithmetic", "causal", "spatial")
 INFERENCE = (1e6, 1e7, 1e8)  # C_inf, FLOPs a token
+_VARIANT = ["variant", "family", "budget", "model", "seed", "n_params", "n_tokens"]
 SPAN = 4.0  # a parabola is fitted to the sizes within this factor of the best
 
 
@@ -44,6 +45,31 @@ def guess_levels() -> dict[str, float]:
 def variants() -> pd.DataFrame:
     """Return pass@k after fine-tuning, at other temperatures, and on repeated tokens."""
     return pd.read_parquet(data_folder() / "experiment" / "variants.parquet")
+
+
+def variant_lines(table: pd.DataFrame, inference: float) -> pd.DataFrame:
+    """Return what variants score with C_inf to sample with.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Rows of :func:`variants`.
+    inference : float
+        C_inf, FLOPs a token.
+
+    Returns
+    -------
+    DataFrame
+        ``variant, family, budget, model, seed, n_params, n_tokens, inference, k, pass_at_k``;
+        between the recorded powers of two pass@k is interpolated in log k.
+    """
+    rows = []
+    for key, curve in table.groupby(_VARIANT):
+        k = float(samples(curve["n_params"].iloc[0], inference))
+        passed = float(np.interp(np.log(k), np.log(curve["k"]), curve["pass_at_k"]))
+        about = dict(zip(_VARIANT, key, strict=True))
+        rows.append(about | {"inference": inference, "k": k, "pass_at_k": passed})
+    return pd.DataFrame(rows)
 
 
 @dataclass(frozen=True)

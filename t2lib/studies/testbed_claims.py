@@ -41,6 +41,7 @@ from t2lib.studies.testbed import (
     interval,
     loss_line,
     samples,
+    variant_lines,
     variants,
 )
 
@@ -172,21 +173,10 @@ def all_lines() -> pd.DataFrame:
 
 
 def tuned_lines() -> pd.DataFrame:
-    """Return the same in the question format: ``variant`` says how the models were tuned.
-
-    pass@k between the recorded powers of two is interpolated in log k.
-    """
+    """Return the same in the question format: ``variant`` says how the models were tuned."""
     table = variants()
     table = table[table["variant"].str.startswith("tuned=") & table["budget"].isin(BUDGETS)]
-    parts = []
-    keys = ["variant", "family", "budget", "model", "seed", "n_params", "n_tokens"]
-    for key, curve in table.groupby(keys):
-        about = dict(zip(keys, key, strict=True))
-        for inference in INFERENCE:
-            k = float(samples(curve["n_params"].iloc[0], inference))
-            passed = np.interp(np.log(k), np.log(curve["k"]), curve["pass_at_k"])
-            parts.append({**about, "inference": inference, "k": k, "pass_at_k": passed})
-    return pd.DataFrame(parts)
+    return pd.concat([variant_lines(table, one) for one in INFERENCE], ignore_index=True)
 
 
 def tuned_shifts(lines: pd.DataFrame) -> pd.DataFrame:
