@@ -144,11 +144,11 @@ def answers(family: str) -> Answers:
     return Answers(rows.iloc[order].reset_index(drop=True), nll[order])
 
 
-def best_sizes(line: pd.DataFrame, value: str = "pass_at_k") -> pd.Series:
+def best_sizes(line: pd.DataFrame, value: str = "pass_at_k", *, span: float = SPAN) -> pd.Series:
     """Estimate each seed's best size on a line.
 
     A parabola in log N is fitted to -log pass@k (or the loss) of the sizes within a factor
-    :data:`SPAN` of the one with the best mean; its minimum is kept within these sizes.
+    ``span`` of the one with the best mean; its minimum is kept within these sizes.
 
     Returns
     -------
@@ -156,7 +156,7 @@ def best_sizes(line: pd.DataFrame, value: str = "pass_at_k") -> pd.Series:
         N by seed. Seeds that lack one of these sizes are left out.
     """
     seeds, N, y = objectives(line, value)
-    near = near_best(N, y)
+    near = near_best(N, y, span)
     whole = np.asarray(np.isfinite(y[:, near]).all(axis=1))
     found = parabola_minimum(np.log(N[near]), y[whole][:, near])
     return pd.Series(np.exp(found), index=seeds[whole])
@@ -174,10 +174,10 @@ def objectives(line: pd.DataFrame, value: str) -> tuple[pd.Index, FloatArray, Fl
     return seeds, N, -np.log(np.maximum(y, 1e-12)) if value == "pass_at_k" else y
 
 
-def near_best(N: FloatArray, y: FloatArray) -> npt.NDArray[np.bool_]:
-    """Tell which sizes are within a factor :data:`SPAN` of the one with the least mean."""
+def near_best(N: FloatArray, y: FloatArray, span: float = SPAN) -> npt.NDArray[np.bool_]:
+    """Tell which sizes are within a factor of the one with the least mean."""
     best = N[np.argmin(np.nanmean(y, axis=0))]
-    return np.asarray((best * SPAN >= N) & (best / SPAN <= N))
+    return np.asarray((best * span >= N) & (best / span <= N))
 
 
 def interval(values: pd.Series) -> tuple[float, float, float]:

@@ -25,7 +25,7 @@ where at least 90 % of its cases are for it, fails at 10 % or less, and is mixed
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pandas as pd
@@ -35,6 +35,7 @@ from t2lib.studies.answer_length import power_law_test
 from t2lib.studies.testbed import (
     FAMILIES,
     INFERENCE,
+    SPAN,
     answers,
     best_sizes,
     by_seed,
@@ -95,6 +96,36 @@ def shifts() -> pd.DataFrame:
         k = int(samples(mean.index[int(np.argmax(mean))], inference))
         rows.append(row | {"score": mean.max(), "guess": guess_level(family, k)})
     return pd.DataFrame(rows)
+
+
+def hangs_on(spans: Sequence[float] = (2.5, SPAN, 6.0)) -> pd.DataFrame:
+    """Judge claim 1 with other spans of the parabola, and with each seed left out.
+
+    Returns
+    -------
+    DataFrame
+        A row a choice: cases that are smaller for sure than at one sample, and than the size of
+        least loss (none is left out for guessing here), each with the median ratio.
+    """
+    found: dict[str, list[tuple[float, float, float, float]]] = {}
+    for family, budget, inference in cases():
+        lines = [answers(family).line(budget, one) for one in (inference, None)]
+        lines.append(loss_line(budget))
+        choices = {f"within a factor of {span:g}": (span, -1) for span in spans}
+        choices |= {f"without seed {seed}": (SPAN, seed) for seed in lines[0]["seed"].unique()}
+        for name, (span, without) in choices.items():
+            best, one, usual = (
+                best_sizes(line[line["seed"] != without], value, span=span)
+                for line, value in zip(lines, ("pass_at_k", "pass_at_k", "loss"), strict=True)
+            )
+            (a, _, a_high), (b, _, b_high) = interval(best / one), interval(best / usual)
+            found.setdefault(name, []).append((a, b, a_high < 1, b_high < 1))
+    rows = {}
+    for name, values in found.items():
+        a, b, a_sure, b_sure = np.array(values, dtype=float).T
+        rows[name] = [a_sure.sum(), np.median(a), b_sure.sum(), np.median(b)]
+    names = ["sure, one sample", "ratio, one sample", "sure, least loss", "ratio, least loss"]
+    return pd.DataFrame(rows, index=names).T
 
 
 def _names(name: str) -> tuple[str, str, str]:

@@ -35,6 +35,8 @@ def test_the_verdicts_of_the_scorecard(said: dict[str, float]) -> None:
     """Claim 1 mixed (the lesser share), 5 mixed, 6 fails, 8 undecided."""
     assert verdict(said["smaller-one"] / said["cases"]) == "holds"
     assert verdict(said["smaller-usual"] / said["cases"]) == "mixed"
+    assert verdict(said["hang-usual"] / said["cases"]) == "mixed"
+    assert said["hang-low"] <= said["median-one"] <= said["hang-high"] < 0.8
     assert verdict(said["won"] / 100) == "mixed"
     assert verdict(said["passes"] / 100) == "fails"
     assert said["bend"] > 1.1
