@@ -25,7 +25,7 @@ _Folder = Annotated[Path, typer.Option(help="The results folder.", show_default=
 
 @app.command("train", epilog=examples("t2 testbed train", "t2 testbed train --preset tiny"))
 def train(
-    name: Annotated[str, typer.Option("--preset", help="tiny, laptop or gpu.")] = "laptop",
+    name: Annotated[str, typer.Option("--preset", help="tiny, laptop, chosen or gpu.")] = "laptop",
     folder: _Folder = _FOLDER,
     width: Annotated[list[int] | None, typer.Option(help="These widths only.")] = None,
     seed: Annotated[list[int] | None, typer.Option(help="These seeds only.")] = None,
@@ -64,7 +64,7 @@ def train(
 
 @app.command("vary", epilog=examples("t2 testbed vary", "t2 testbed vary --preset tiny"))
 def vary(
-    name: Annotated[str, typer.Option("--preset", help="tiny, laptop or gpu.")] = "laptop",
+    name: Annotated[str, typer.Option("--preset", help="tiny, laptop, chosen or gpu.")] = "laptop",
     folder: _Folder = _FOLDER,
     jobs: Annotated[int, typer.Option(help="Processes; -1 for one a core.")] = -1,
 ) -> None:
