@@ -408,6 +408,38 @@ def test_t2_fit_uses_the_scheduler_too(cluster, monkeypatch, tmp_path, capsys):
     assert [type(one).__name__ for one in asked] == ["DaskDistributedBackend"]
 
 
+def test_models_are_trained_there_to_the_bit_though_a_worker_is_killed(client, cluster, tmp_path):
+    """Two runs on two workers; one is killed after a saved state, another goes on from there."""
+    pytest.importorskip("jax")
+    from t2lib.testbed import files, grid
+    from t2lib.testbed.presets import CHUNK, Run
+
+    runs = [Run(8, seed, 6 * CHUNK) for seed in (0, 1)]  # too short for a checkpoint but the last
+    here, there = tmp_path / "here", tmp_path / "there"
+    client.run(setattr, grid, "SAVE_SECONDS", 0.0)
+    victim, state = worker_pids(client)[0], there / runs[0].name / "state.safetensors"
+
+    def kill() -> None:
+        deadline = time.monotonic() + 200
+        while not state.exists() and time.monotonic() < deadline:
+            time.sleep(0.01)
+        os.kill(victim, signal.SIGKILL)
+
+    killer = threading.Thread(target=kill)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("T2LIB_SCHEDULER", cluster.scheduler_address)
+        killer.start()
+        with parallel.scheduler():
+            grid.train_all(there, runs, n_samples=10)
+    killer.join()
+    grid.train_all(here, runs, n_samples=10, n_jobs=1)
+    for run in runs:
+        name = f"{run.name}/d{run.tokens:010d}.safetensors"
+        (one, about), (other, facts) = files.load(here / name), files.load(there / name)
+        assert about == facts
+        assert all(np.array_equal(other[key], array) for key, array in one.items())
+
+
 def test_an_address_where_something_else_listens_is_one_line(tmp_path):
     with socket.create_server(("127.0.0.1", 0)) as server:
         address = f"tcp://127.0.0.1:{server.getsockname()[1]}"
