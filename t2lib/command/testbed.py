@@ -77,11 +77,18 @@ def vary(
 
 
 @app.command("collect", epilog=examples("t2 testbed collect --target data"))
-def collect(folder: _Folder = _FOLDER, target: Path = Path("data")) -> None:
-    """Write the tables of a results folder: likelihoods, samples, losses."""
-    from t2lib.testbed.results import collect
+def collect(
+    folder: _Folder = _FOLDER,
+    target: Path = Path("data"),
+    chosen: Annotated[bool, typer.Option("--chosen", help="Of the preset chosen.")] = False,
+) -> None:
+    """Write the tables of a results folder: likelihoods, samples, losses.
 
-    for path in collect(folder, target):
+    Of the preset chosen, which holds the sizes that the forecast named, only what they score.
+    """
+    from t2lib.testbed import results
+
+    for path in (results.collect_chosen if chosen else results.collect)(folder, target):
         show(str(path))
 
 
@@ -99,14 +106,14 @@ def forecast(target: Path = Path("data")) -> None:
 
 @app.command("clock", epilog=examples("t2 testbed clock"))
 def clock(target: Path = Path("data")) -> None:
-    """Time the sampler on this machine, beside the FLOPs counted (minutes; leave a core free)."""
+    """Time training and sampling on this machine, beside the FLOPs counted (leave a core free)."""
     import json
 
-    from t2lib.testbed.clock import timed
+    from t2lib.testbed.clock import speeds, timed
     from t2lib.testbed.files import write_whole
 
     path = target / "experiment" / "clock.json"
-    write_whole(path, (json.dumps(timed(), indent=0) + "\n").encode())
+    write_whole(path, (json.dumps(timed() | {"speeds": speeds()}, indent=0) + "\n").encode())
     show(str(path))
 
 

@@ -34,6 +34,7 @@ from t2lib.studies.testbed import (
     losses,
     power,
     samples,
+    variant_lines,
 )
 from t2lib.testbed.files import write_whole
 from t2lib.uncertainty.summaries import estimates
@@ -206,10 +207,10 @@ def judged(table: pd.DataFrame | None = None) -> pd.DataFrame:
     DataFrame
         ``family, budget, inference, law, N`` (forecast; of :data:`MEASURED` the size of least loss
         among the models themselves), ``best, best_low, best_high`` (measured, 95 % over seeds),
-        ``promised`` and ``scored`` (pass@k at N by the law and by the models, between two sizes
-        by interpolation in log N), ``best_scored`` (at the best size).
+        ``promised`` and ``scored`` (pass@k at N by the law and by the models), ``best_scored`` (at
+        the best size), ``off`` (N over the nearest size that was trained to the budget).
     """
-    table = recorded()["forecast"] if table is None else table
+    table, trained = recorded()["forecast"] if table is None else table, chosen()
     keys = ["family", "budget", "inference", "law"]
     wide = table.pivot(index=keys, columns="what", values="value").reset_index()
     rows = []
@@ -218,6 +219,9 @@ def judged(table: pd.DataFrame | None = None) -> pd.DataFrame:
         line = answers(family).line(budget, inference)
         best, low, high = interval(best_sizes(line))
         least_loss = interval(best_sizes(loss_line(budget), "loss"))[0]
+        named = trained[(trained["family"] == family) & np.isclose(trained["budget"], budget)]
+        line = pd.concat([line, variant_lines(named, inference)])
+        sizes = line["n_params"].unique()
         hindsight = part.iloc[[0]].assign(law=MEASURED, N=least_loss, score=np.nan)
         for _, one in pd.concat([part, hindsight]).iterrows():
             rows.append(
@@ -227,9 +231,15 @@ def judged(table: pd.DataFrame | None = None) -> pd.DataFrame:
                     "promised": one["score"],
                     "scored": measured(line, one["N"]),
                     "best_scored": measured(line, best),
+                    "off": one["N"] / sizes[np.argmin(np.abs(np.log(sizes / one["N"])))],
                 }
             )
     return pd.DataFrame(rows)
+
+
+def chosen() -> pd.DataFrame:
+    """Return pass@k of the models that were trained because a law had named their size."""
+    return pd.read_parquet(data_folder() / "experiment" / "chosen.parquet")
 
 
 def measured(line: pd.DataFrame, N: float) -> float:

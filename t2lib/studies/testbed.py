@@ -19,6 +19,7 @@ from t2lib.data.registry import data_folder, read_json
 from t2lib.data.suites import load_questions
 from t2lib.passk import pass_at_k, pass_at_k_from_nll
 from t2lib.testbed.power import parabola_minimum, shift_power
+from t2lib.testbed.presets import n_params
 
 FAMILIES = ("recall", "arithmetic", "causal", "spatial")
 INFERENCE = (1e6, 1e7, 1e8)  # C_inf, FLOPs a token
@@ -282,6 +283,23 @@ def rate_check() -> pd.DataFrame:
 def clock() -> pd.DataFrame:
     """Return the recorded times of sampling: ``seconds`` beside FLOPs counted in three ways."""
     return pd.DataFrame(read_json(data_folder() / "experiment" / "clock.json")["rows"])
+
+
+def speeds() -> pd.DataFrame:
+    """Return the recorded speeds of training and sampling on one core, a row a size.
+
+    Returns
+    -------
+    DataFrame
+        By ``N``: ``tokens`` trained a second; ``share``, their 6 N FLOPs over a plain matrix
+        product's on the same core; answers a second with a key-value ``cache``, without
+        (``no_cache``) and by the ``tree``.
+    """
+    found = read_json(data_folder() / "experiment" / "clock.json")
+    table = pd.DataFrame(found["speeds"])
+    N = table.pop("width").map(n_params).rename("N")
+    table.insert(1, "share", 6 * N * table["tokens"] / found["product_flops"])
+    return table.set_index(N)
 
 
 def time_exponents(times: pd.DataFrame) -> pd.DataFrame:

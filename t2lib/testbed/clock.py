@@ -7,6 +7,7 @@ import platform
 import statistics
 import time
 from collections.abc import Iterable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,9 @@ import numpy as np
 from t2lib.testbed.presets import LAYERS, n_params
 
 WIDTHS, PROMPTS, ANSWERS, SAMPLES = (64, 128, 256), (16, 64), (2, 8), (16, 256)
+SPEED_WIDTHS = (16, 32, 64, 128, 256)
 REPEATS = 5
+MANY = 10_000  # samples of a question, as the experiment draws
 
 
 def counted(width: int, P: int, T: int, k: int, *, cache: bool) -> dict[str, float]:
@@ -96,11 +99,61 @@ def timed(
     }
 
 
+def speeds(widths: Iterable[int] = SPEED_WIDTHS, *, repeats: int = REPEATS) -> list[dict[str, Any]]:
+    """Time training, and three ways to sample the questions of a family, one thread.
+
+    Returns
+    -------
+    list of dict
+        A row a size: ``width``; ``tokens``, trained a second once steps are of 1,024 tokens; and
+        answers a second: ``cache`` and ``no_cache``, symbol by symbol, 256 at a time, and
+        ``tree``, the exact counts of :data:`MANY` samples a question.
+    """
+    from t2lib.testbed.grid import one_thread
+
+    one_thread()
+    import jax
+
+    from t2lib.testbed.corpus import QUESTIONS, questions
+    from t2lib.testbed.model import initial
+    from t2lib.testbed.presets import BATCHES, CHUNK, Run
+    from t2lib.testbed.sample import drawn, right_counts
+    from t2lib.testbed.train import State
+
+    text, start, length = asked = questions("arithmetic")
+    many, key, random = 256, jax.random.key(0), np.random.default_rng(0)
+    asked_in_all, rows = QUESTIONS * MANY, []
+    for width in widths:
+        state = State(Run(width, 0, 0))
+        state.tokens = BATCHES[-1][0]
+        weights = initial(width, 0)
+        count = partial(right_counts, weights, asked, MANY, random)
+        draw = partial(drawn, weights, text[:1, :start], key, length=length, n=many)
+        rows.append(
+            {
+                "width": width,
+                "tokens": CHUNK / _median(partial(_advanced, state), repeats),
+                "cache": many / _median(draw, repeats),
+                "no_cache": many / _median(partial(draw, use_cache=False), repeats),
+                "tree": asked_in_all / _median(count, repeats),
+            }
+        )
+    return rows
+
+
+def _advanced(state: Any) -> Any:
+    state.advance()
+    return state.tree["weights"]["head"]
+
+
 def _median(call: Any, repeats: int) -> float:
-    call().block_until_ready()
+    """Return the median seconds of a call, after one that compiles."""
+    import jax
+
+    jax.block_until_ready(call())
     seconds = []
     for _ in range(repeats):
         begun = time.perf_counter()
-        call().block_until_ready()
+        jax.block_until_ready(call())
         seconds.append(time.perf_counter() - begun)
     return statistics.median(seconds)

@@ -14,10 +14,10 @@ import numpy.typing as npt
 from t2lib._checks import DataError
 from t2lib.data.layouts import SAMPLED
 from t2lib.data.registry import data_folder
-from t2lib.passk import pass_at_k_from_nll
+from t2lib.passk import pass_at_k, pass_at_k_from_nll
 from t2lib.testbed import files
 from t2lib.testbed.corpus import FAMILIES, QUESTIONS, corpus_hash, guess_level
-from t2lib.testbed.presets import Run, checkpoint_grid, n_params
+from t2lib.testbed.presets import PRESETS, Run, checkpoint_grid, n_params
 from t2lib.testbed.variants import budget
 from t2lib.testbed.variants import target as variants_of
 
@@ -108,6 +108,52 @@ def collect(folder: Path, target: Path) -> list[Path]:
     return list(texts)
 
 
+def collect_chosen(folder: Path, target: Path) -> list[Path]:
+    """Write what the models that the forecast named score at the two budgets it named them for.
+
+    Parameters
+    ----------
+    folder : Path
+        With the runs of the preset ``chosen``, done or not.
+    target : Path
+        Gets ``experiment/chosen.parquet``: as the variants, with ``sampled``, pass@k from the
+        counts of right samples (missing where k is more than were drawn).
+
+    Returns
+    -------
+    list of Path
+
+    Raises
+    ------
+    DataError
+        As :func:`checkpoints`, and where no checkpoint has one of the two budgets.
+    """
+    import pandas as pd
+
+    largest, parts = PRESETS["chosen"].flops, []
+    for _, arrays, facts in checkpoints(folder):
+        run, tokens = Run(**{name: facts[name] for name in _RUN}, tokens=0), facts["tokens"]
+        spent = budget(run.width, tokens)
+        if not np.isclose(spent, (largest / 2, largest)).any():
+            continue
+        about = {"model": run.name, "n_params": n_params(run.width), "n_tokens": tokens}
+        about |= {"width": run.width, "seed": run.seed, "budget": spent}
+        drawn, right = facts["n_samples"], arrays["correct"]
+        counted = [
+            pass_at_k(drawn, right, int(k)).mean(axis=1)
+            if k <= drawn
+            else np.full(len(right), np.nan)
+            for k in KS
+        ]
+        curves = _curves(about, "chosen", arrays["nll"])
+        parts.append(curves.assign(sampled=np.array(counted, dtype=np.float32).T.ravel()))
+    if not parts:
+        raise DataError(f"{folder}: no checkpoints at {largest / 2:g} or {largest:g} FLOPs")
+    path = target / "experiment" / "chosen.parquet"
+    files.write_whole(path, _packed(pd.concat(parts)))
+    return [path]
+
+
 def _rounded(nll: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     """Round to 11 bits, one in 4,000, which is far below the seeds' noise and halves the file."""
     return nll.astype(np.float16).astype(np.float32)
@@ -141,7 +187,7 @@ def _long(table: pd.DataFrame, task: str, **columns: Any) -> pd.DataFrame:
 
 def _packed(table: pd.DataFrame) -> bytes:
     buffer = io.BytesIO()
-    noisy = [name for name in ("nll", "pass_at_k", "loss") if name in table]
+    noisy = [name for name in ("nll", "pass_at_k", "sampled", "loss") if name in table]
     table.to_parquet(
         buffer,
         index=False,

@@ -143,3 +143,6 @@ def test_the_clock_counts_what_passes():
     assert bare["attention"] > bare["passes"] > cached["passes"]
     found = clock.timed((8,), (3,), (2,), (2,), repeats=1)
     assert [row["seconds"] > 0 for row in found["rows"]] == [True, True]
+    speeds = clock.speeds((8,), repeats=1)[0]
+    assert speeds["cache"] > 0 and speeds["no_cache"] > 0
+    assert speeds["tree"] > speeds["cache"]
