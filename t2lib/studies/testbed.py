@@ -35,6 +35,25 @@ def losses() -> pd.DataFrame:
     return pd.read_parquet(data_folder() / "experiment" / "losses.parquet")
 
 
+def trained_again() -> pd.DataFrame:
+    """Compare runs of the grid that were trained a second time, on another machine.
+
+    Returns
+    -------
+    DataFrame
+        A row a checkpoint that both have: ``model, n_tokens, budget``, ``difference`` of the
+        losses (nats) and ``seeds``, the standard deviation over seeds at that size and budget.
+    """
+    first = losses()
+    again = pd.read_parquet(data_folder() / "experiment" / "chosen_losses.parquet")
+    keys = ["n_params", "n_tokens"]
+    spread = first.query("unique == 0 and rate == 1").groupby(keys)["loss"].std().rename("seeds")
+    both = first.merge(again, on=["model", "n_tokens"], suffixes=("", "_again"))
+    both["difference"] = both["loss_again"] - both["loss"]
+    columns = ["model", "n_tokens", "budget", "difference", "seeds"]
+    return both.join(spread, on=keys)[columns]
+
+
 def guess_levels() -> dict[str, float]:
     """Return each family's pass@1 of who knows the language's pairs and reads no question."""
     found: dict[str, float] = read_json(data_folder() / "experiment" / "language.json")[

@@ -73,20 +73,18 @@ def collect(folder: Path, target: Path) -> list[Path]:
         run, tokens = Run(**{name: facts[name] for name in _RUN}, tokens=0), facts["tokens"]
         if tokens not in checkpoint_grid(run.width, tokens):
             continue
-        size = {"model": run.name, "n_params": n_params(run.width), "n_tokens": tokens}
-        about = {"width": run.width, "seed": run.seed, "budget": budget(run.width, tokens)}
-        scored = {name: facts[name] for name in ("loss", *(f"loss_{f}" for f in FAMILIES))}
-        made = {"unique": run.unique, "rate": run.rate, "code": facts["code"]}
-        losses.append({**size, **about, **made, "n_samples": facts["n_samples"], **scored})
+        about = _about(run, tokens)
+        losses.append(_losses(run, facts))
         if run.unique:
-            variants.append(_curves({**size, **about}, f"unique={run.unique}", arrays["nll"]))
+            variants.append(_curves(about, f"unique={run.unique}", arrays["nll"]))
         elif run.rate == 1:
+            size = {name: about[name] for name in ("model", "n_params", "n_tokens")}
             rows.append(size | {"n_samples": facts["n_samples"]})
             nll.append(arrays["nll"])
             correct.append(arrays["correct"])
             beside = variants_of(path)
             varied = files.load(beside)[0] if beside.exists() else {}
-            variants += [_curves({**size, **about}, *variant) for variant in varied.items()]
+            variants += [_curves(about, *variant) for variant in varied.items()]
     table = pd.DataFrame(rows)
     n_samples = table.pop("n_samples").to_numpy(np.int32).repeat(QUESTIONS)
     tables = {"likelihoods": [], "samples": [], "variants": variants}
@@ -117,7 +115,9 @@ def collect_chosen(folder: Path, target: Path) -> list[Path]:
         With the runs of the preset ``chosen``, done or not.
     target : Path
         Gets ``experiment/chosen.parquet``: as the variants, with ``sampled``, pass@k from the
-        counts of right samples (missing where k is more than were drawn).
+        counts of right samples (missing where k is more than were drawn); and
+        ``experiment/chosen_losses.parquet``, as the losses. Some of these runs are also in the
+        preset ``laptop``: trained twice, they tell what another machine changes.
 
     Returns
     -------
@@ -130,14 +130,13 @@ def collect_chosen(folder: Path, target: Path) -> list[Path]:
     """
     import pandas as pd
 
-    largest, parts = PRESETS["chosen"].flops, []
+    largest, parts, losses = PRESETS["chosen"].flops, [], []
     for _, arrays, facts in checkpoints(folder):
         run, tokens = Run(**{name: facts[name] for name in _RUN}, tokens=0), facts["tokens"]
-        spent = budget(run.width, tokens)
-        if not np.isclose(spent, (largest / 2, largest)).any():
+        losses.append(_losses(run, facts))
+        about = _about(run, tokens)
+        if not np.isclose(about["budget"], (largest / 2, largest)).any():
             continue
-        about = {"model": run.name, "n_params": n_params(run.width), "n_tokens": tokens}
-        about |= {"width": run.width, "seed": run.seed, "budget": spent}
         drawn, right = facts["n_samples"], arrays["correct"]
         counted = [
             pass_at_k(drawn, right, int(k)).mean(axis=1)
@@ -149,9 +148,26 @@ def collect_chosen(folder: Path, target: Path) -> list[Path]:
         parts.append(curves.assign(sampled=np.array(counted, dtype=np.float32).T.ravel()))
     if not parts:
         raise DataError(f"{folder}: no checkpoints at {largest / 2:g} or {largest:g} FLOPs")
-    path = target / "experiment" / "chosen.parquet"
-    files.write_whole(path, _packed(pd.concat(parts)))
-    return [path]
+    tables = {"chosen": pd.concat(parts), "chosen_losses": pd.DataFrame(losses)}
+    paths = [target / "experiment" / f"{name}.parquet" for name in tables]
+    for path, content in zip(paths, [_packed(table) for table in tables.values()], strict=True):
+        files.write_whole(path, content)
+    return paths
+
+
+def _about(run: Run, tokens: int) -> dict[str, Any]:
+    size = {"model": run.name, "n_params": n_params(run.width), "n_tokens": tokens}
+    return size | {
+        "width": run.width,
+        "seed": run.seed,
+        "budget": budget(run.width, tokens),
+    }
+
+
+def _losses(run: Run, facts: dict[str, Any]) -> dict[str, Any]:
+    made = {"unique": run.unique, "rate": run.rate, "code": facts["code"]}
+    scored = {name: facts[name] for name in ("loss", *(f"loss_{f}" for f in FAMILIES))}
+    return {**_about(run, facts["tokens"]), **made, "n_samples": facts["n_samples"], **scored}
 
 
 def _rounded(nll: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:

@@ -13,6 +13,7 @@ import pytest
 from t2lib._checks import DataError
 from t2lib.command.app import main
 from t2lib.testbed import files, finetune, grid, results, score, variants
+from t2lib.testbed.corpus import FAMILIES
 from t2lib.testbed.presets import CHUNK, PRESETS, Run, checkpoint_grid, preset, train_flops
 from t2lib.testbed.train import State
 
@@ -114,6 +115,37 @@ def test_variants_of_a_checkpoint(whole, tmp_path):
         variants.vary_all(tmp_path, PRESETS["tiny"])
 
 
+def test_what_the_chosen_sizes_score(tmp_path, capsys):
+    """Only at the budgets that they were named for; losses at every checkpoint."""
+    folder, target = tmp_path / "r", tmp_path / "tables"
+    grid_ = checkpoint_grid(60, PRESETS["chosen"].runs()[-1].tokens)
+    random = np.random.default_rng(0)
+    p = random.beta(1, 3, (4, 512))
+    for tokens in grid_[-4:]:
+        arrays = {"nll": -np.log(p).astype(np.float32)}
+        arrays["correct"] = random.binomial(1000, p).astype(np.int32)
+        losses = {f"loss_{family}": 1.0 for family in FAMILIES}
+        facts = Run(60, 1, tokens).facts() | {"tokens": tokens, "n_samples": 1000, "code": "c"}
+        facts |= {"corpus": grid.corpus_hash(), "loss": 1.5, **losses}
+        files.save(folder / "w0060-s1" / f"d{tokens:010d}.safetensors", arrays, facts)
+    command = ["testbed", "collect", "--chosen", "--folder", str(folder), "--target", str(target)]
+    assert main(command) == 0
+    found = pd.read_parquet(target / "experiment" / "chosen.parquet")
+    assert sorted(found["budget"].unique()) == [2.56e12, 5.12e12]
+    assert sorted(found["n_tokens"].unique()) == [grid_[-3], grid_[-1]]
+    causal = found[(found["family"] == "causal") & (found["n_tokens"] == grid_[-1])].set_index("k")
+    expected = 1 - (1 - p[FAMILIES.index("causal")]) ** 16
+    assert causal.loc[16, "pass_at_k"] == pytest.approx(expected.mean(), rel=1e-5)
+    assert causal.loc[16, "sampled"] == pytest.approx(expected.mean(), rel=0.02)
+    assert causal["sampled"].notna().tolist() == (causal.index <= 1000).tolist()
+    table = pd.read_parquet(target / "experiment" / "chosen_losses.parquet")
+    assert table["n_tokens"].tolist() == grid_[-4:]
+    for tokens in (grid_[-3], grid_[-1]):
+        (folder / "w0060-s1" / f"d{tokens:010d}.safetensors").unlink()
+    assert main(command) == 1
+    assert "no checkpoints at 2.56e+12 or 5.12e+12 FLOPs" in capsys.readouterr().err
+
+
 def test_every_size_has_a_checkpoint_at_every_budget():
     for preset_ in PRESETS.values():
         for run in preset_.runs():
@@ -148,7 +180,7 @@ def test_fine_tuning_learns_the_format(whole):
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: preset("huge"), "no preset named 'huge': want one of tiny, laptop, gpu"),
+        (lambda: preset("huge"), "no preset named 'huge': want one of tiny, laptop, chosen, gpu"),
         (lambda: Run(7, 0, CHUNK), "width 7: want even heads, 8 to 1024"),
         (lambda: Run(9, 0, CHUNK), "width 9: want even heads"),
         (lambda: Run(8, -1, CHUNK), "seed -1: want 0 to 999"),
