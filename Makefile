@@ -1,10 +1,12 @@
 # Everything a reader, a student or a reviewer does here. PYTHON=python3.12 chooses the interpreter.
 .DEFAULT_GOAL := help
-.PHONY: book pdf numbers test lab serve data testbed bench bench-peers interop lock sbom clean help
+.PHONY: book pdf numbers test lab serve data testbed chosen bench bench-peers interop lock sbom clean help
 BIN := .venv/bin
 PORT := 8000
 PRESET := laptop
 RESULTS := testbed-results/$(PRESET)
+# The tables of the book are the preset laptop's; another preset's lie beside its results.
+TABLES := $(if $(filter laptop,$(PRESET)),data,$(RESULTS)-tables)
 # Stamps carry a checksum: a changed lock makes a new environment, a changed package installs anew.
 LOCKED := .venv/locked-$(shell cksum < requirements.lock | cut -d' ' -f1)
 ENVIRONMENT := $(LOCKED)-$(shell cksum < pyproject.toml | cut -d' ' -f1)
@@ -47,7 +49,11 @@ data: $(ENVIRONMENT) ## compute data/ again from the released files (T2LIB_MIRRO
 testbed: $(ENVIRONMENT) ## train the testbed's models (hours; goes on where it stopped), write data/testbed
 	$(BIN)/t2 testbed train --preset $(PRESET) --folder $(RESULTS) && \
 	$(BIN)/t2 testbed vary --preset $(PRESET) --folder $(RESULTS) && \
-	$(BIN)/t2 testbed collect --folder $(RESULTS)
+	$(BIN)/t2 testbed collect --folder $(RESULTS) --target $(TABLES)
+
+chosen: $(ENVIRONMENT) ## train the sizes that the testbed's forecast named (hours), write data/experiment
+	$(BIN)/t2 testbed train --preset chosen --folder testbed-results/chosen && \
+	$(BIN)/t2 testbed collect --chosen --folder testbed-results/chosen
 
 bench: $(ENVIRONMENT) ## time the build, the data and the fits; run the long studies
 	$(BIN)/pytest benchmarks tests -m "bench or slow" --benchmark-enable --timeout 0
