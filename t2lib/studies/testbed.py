@@ -7,7 +7,7 @@ the clusters: intervals are over seeds.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 
 import numpy as np
@@ -15,6 +15,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from t2lib._checks import DataError, FloatArray
+from t2lib.data.layouts import SAMPLED
 from t2lib.data.registry import data_folder, read_json
 from t2lib.data.suites import load_questions
 from t2lib.passk import pass_at_k, pass_at_k_from_nll
@@ -94,28 +95,40 @@ def variant_lines(table: pd.DataFrame, inference: float) -> pd.DataFrame:
 
 @dataclass(frozen=True)
 class Answers:
-    """A family's checkpoints and the likelihoods of its whole answers.
+    """A family's checkpoints and the likelihoods, or the samples, of its whole answers.
 
     Attributes
     ----------
     checkpoints : DataFrame
         ``model, n_params, n_tokens, width, seed, budget, loss``, sorted by budget and size.
     nll : ndarray, shape (checkpoints, questions)
-        Nats.
+        Nats; or right samples, where ``n_samples`` says of how many.
+    n_samples : int
     """
 
     checkpoints: pd.DataFrame
     nll: FloatArray
+    n_samples: int = 0
 
     def passed(self, k: npt.ArrayLike) -> FloatArray:
-        """Return pass@k of every checkpoint at a k of its own, or at one for all."""
+        """Return pass@k of every checkpoint at a k of its own, or at one for all.
+
+        From samples, of the whole number of samples below k; NaN where that is more than there are.
+        """
         ks = np.broadcast_to(np.asarray(k, dtype=float), len(self.nll))
-        return np.array(
-            [pass_at_k_from_nll(q, k).mean() for q, k in zip(self.nll, ks, strict=True)]
-        )
+        return np.array([self._one(row, one) for row, one in zip(self.nll, ks, strict=True)])
+
+    def _one(self, row: FloatArray, k: float) -> float:
+        if not self.n_samples:
+            return float(pass_at_k_from_nll(row, k).mean())
+        if k > self.n_samples:
+            return np.nan
+        return float(pass_at_k(self.n_samples, row, int(k)).mean())
 
     def line(self, budget: float, inference: float | None) -> pd.DataFrame:
         """Return the checkpoints of a training budget with ``k`` and ``pass_at_k``.
+
+        Those whose k is more than their samples are left out.
 
         Parameters
         ----------
@@ -134,8 +147,8 @@ class Answers:
             raise DataError(f"testbed: no checkpoints at a budget of {budget:g} FLOPs")
         rows = self.checkpoints[there].reset_index(drop=True)
         k = samples(rows["n_params"], inference)
-        part = Answers(rows, self.nll[there])
-        return rows.assign(k=k, pass_at_k=part.passed(k))
+        passed = replace(self, nll=self.nll[there]).passed(k)
+        return rows.assign(k=k, pass_at_k=passed).dropna(subset="pass_at_k", ignore_index=True)
 
 
 def loss_line(budget: float) -> pd.DataFrame:
@@ -152,16 +165,18 @@ def samples(n_params: npt.ArrayLike, inference: float | None) -> FloatArray:
 
 
 @cache
-def answers(family: str) -> Answers:
-    """Load a family's checkpoints."""
-    table = load_questions("testbed", family)
+def answers(family: str, *, sampled: bool = False) -> Answers:
+    """Load a family's checkpoints with their answers' likelihoods, or the counts of samples."""
+    table = load_questions("testbed", family + SAMPLED * sampled)
     n_questions = table["question"].nunique()
     rows = table.iloc[::n_questions][["model", "n_params", "n_tokens"]]
-    nll = table["nll"].to_numpy(float).reshape(len(rows), n_questions)
+    values = table["n_correct" if sampled else "nll"].to_numpy(float)
+    nll = values.reshape(len(rows), n_questions)
+    n_samples = int(table["n_samples"].min()) if sampled else 0
     keys = ["model", "n_tokens"]
     rows = rows.merge(losses()[[*keys, "width", "seed", "budget", "loss"]], on=keys, how="left")
     order = np.lexsort((rows["seed"], rows["n_params"], rows["budget"]))
-    return Answers(rows.iloc[order].reset_index(drop=True), nll[order])
+    return Answers(rows.iloc[order].reset_index(drop=True), nll[order], n_samples)
 
 
 def best_sizes(line: pd.DataFrame, value: str = "pass_at_k", *, span: float = SPAN) -> pd.Series:
@@ -266,7 +281,7 @@ def likelihoods_against_samples() -> pd.DataFrame:
     for family in FAMILIES:
         keys = ["model", "n_tokens", "question"]
         nll = load_questions("testbed", family)[[*keys, "nll"]]
-        counts = load_questions("testbed", f"{family}_sampled")[[*keys, "n_samples", "n_correct"]]
+        counts = load_questions("testbed", family + SAMPLED)[[*keys, "n_samples", "n_correct"]]
         both = nll.merge(counts, on=keys, validate="one_to_one")
         p = np.exp(-both["nll"])
         by = both[["model", "n_tokens"]].astype(str).agg("-".join, axis=1)

@@ -99,7 +99,7 @@ def shifts() -> pd.DataFrame:
 
 
 def hangs_on(spans: Sequence[float] = (2.5, SPAN, 6.0)) -> pd.DataFrame:
-    """Judge claim 1 with other spans of the parabola, and with each seed left out.
+    """Judge claim 1 with other spans, with each seed left out, and from samples.
 
     Returns
     -------
@@ -109,14 +109,18 @@ def hangs_on(spans: Sequence[float] = (2.5, SPAN, 6.0)) -> pd.DataFrame:
     """
     found: dict[str, list[tuple[float, float, float, float]]] = {}
     for family, budget, inference in cases():
-        lines = [answers(family).line(budget, one) for one in (inference, None)]
-        lines.append(loss_line(budget))
-        choices = {f"within a factor of {span:g}": (span, -1) for span in spans}
-        choices |= {f"without seed {seed}": (SPAN, seed) for seed in lines[0]["seed"].unique()}
-        for name, (span, without) in choices.items():
+        lines, counted = (
+            [answers(family, sampled=s).line(budget, one) for one in (inference, None)]
+            for s in (False, True)
+        )
+        choices = {f"within a factor of {span:g}": (lines, span, -1) for span in spans}
+        seeds = lines[0]["seed"].unique()
+        choices |= {f"without seed {seed}": (lines, SPAN, seed) for seed in seeds}
+        choices |= {"from samples": (counted, SPAN, -1)}
+        for name, (pair, span, without) in choices.items():
+            three = zip((*pair, loss_line(budget)), ("pass_at_k", "pass_at_k", "loss"), strict=True)
             best, one, usual = (
-                best_sizes(line[line["seed"] != without], value, span=span)
-                for line, value in zip(lines, ("pass_at_k", "pass_at_k", "loss"), strict=True)
+                best_sizes(line[line["seed"] != without], value, span=span) for line, value in three
             )
             (a, _, a_high), (b, _, b_high) = interval(best / one), interval(best / usual)
             found.setdefault(name, []).append((a, b, a_high < 1, b_high < 1))
@@ -194,10 +198,12 @@ def side_by_side(lines: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows).T.loc[list(FAMILIES)]
 
 
-def all_lines() -> pd.DataFrame:
-    """Return every case's line, one below the other."""
+def all_lines(*, sampled: bool = False) -> pd.DataFrame:
+    """Return every case's line, from likelihoods or samples, one below the other."""
     parts = [
-        answers(family).line(budget, inference).assign(family=family, inference=inference)
+        answers(family, sampled=sampled)
+        .line(budget, inference)
+        .assign(family=family, inference=inference)
         for family, budget, inference in cases()
     ]
     return pd.concat(parts, ignore_index=True)

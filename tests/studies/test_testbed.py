@@ -62,6 +62,17 @@ def test_answers_pay_for_their_samples():
         found.line(7e3, None)
 
 
+def test_answers_are_counted_as_well(monkeypatch):
+    """From counts, the unbiased estimate; a k beyond the samples leaves the size out."""
+    checkpoints = pd.DataFrame({"n_params": [10, 100], "budget": [6e3, 6e3]})
+    counted = testbed.Answers(checkpoints, np.array([[5.0, 0.0], [2.0, 10.0]]), 10)
+    expected = [t2.pass_at_k(10, c, 3).mean() for c in ([5, 0], [2, 10])]
+    np.testing.assert_allclose(counted.passed(3.7), expected)
+    assert counted.line(6e3, 400.0)["n_params"].tolist() == [100]
+    one, two = (testbed.answers("causal", sampled=s).line(1.28e12, 1e7) for s in (False, True))
+    assert (one["pass_at_k"] / two["pass_at_k"] - 1).abs().median() < 0.01
+
+
 def test_the_smaller_size_is_chosen_by_the_other_seeds(monkeypatch):
     usual = int(SIZES[7])
     monkeypatch.setattr(testbed_claims, "usual_size", lambda budget: usual)
