@@ -87,6 +87,8 @@ def engineering(value: float, _position: int | None = None) -> str:
 
 def scientific(value: float) -> str:
     """Write a number as a power of ten that reads in a table and a figure: ``2 × 10¹⁰``."""
+    if value == 0:
+        return "0"
     digits, power = f"{value:.2e}".split("e")
     raised = str(int(power)).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
     return f"10{raised}" if float(digits) == 1 else f"{float(digits):g} × 10{raised}"

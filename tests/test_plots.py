@@ -38,6 +38,7 @@ def test_counts_are_written_short(value, text):
         (5.12e12, "5.12 × 10¹²"),
         (9.999e8, "10⁹"),
         (3e-4, "3 × 10⁻⁴"),
+        (0, "0"),
     ],
 )
 def test_powers_of_ten_are_written_with_raised_digits(value, text):
