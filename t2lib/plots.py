@@ -85,6 +85,15 @@ def engineering(value: float, _position: int | None = None) -> str:
     return f"{value:.3g}"
 
 
+def scientific(value: float) -> str:
+    """Write a number as a power of ten that reads in a table and a figure: ``2 × 10¹⁰``."""
+    if value == 0:
+        return "0"
+    digits, power = f"{value:.2e}".split("e")
+    raised = str(int(power)).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
+    return f"10{raised}" if float(digits) == 1 else f"{float(digits):g} × 10{raised}"
+
+
 _SHORT_AXIS = 50  # times that its end is its beginning
 
 
@@ -540,8 +549,8 @@ def specification_curve(
     """
     table = found[found[column] > 0].sort_values(column, kind="stable")
     marks = [(c, level) for c in choices for level in dict.fromkeys(found[c].astype(str))]
-    height = 0.24 * len(marks) + 0.1 * len(choices)
-    figure = plt.figure(figsize=(5.6, 3.2 + height)) if figure is None else figure
+    height = 0.27 * len(marks) + 0.1 * len(choices)
+    figure = plt.figure(figsize=(4.9, 3.2 + height)) if figure is None else figure
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=[3.0, height])
     colors = table["law"].map(lambda law: law_row(law).color)
     order = np.arange(1, len(table) + 1)
@@ -562,7 +571,7 @@ def specification_curve(
         places.append(place)
         place += 1
     names = [f"{choice}: {level}".replace("_", " ") for choice, level in marks]
-    below.set_yticks(places, names, fontsize="x-small")
+    below.set_yticks(places, names, fontsize="small")
     below.set(xlabel="specification, in order of the value", ylabel="choice", xlim=(0, None))
     below.invert_yaxis()
     below.grid(visible=False)

@@ -30,6 +30,21 @@ def test_counts_are_written_short(value, text):
     assert t2.plots.engineering(value) == text
 
 
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (2e10, "2 × 10¹⁰"),
+        (1e7, "10⁷"),
+        (5.12e12, "5.12 × 10¹²"),
+        (9.999e8, "10⁹"),
+        (3e-4, "3 × 10⁻⁴"),
+        (0, "0"),
+    ],
+)
+def test_powers_of_ten_are_written_with_raised_digits(value, text):
+    assert t2.plots.scientific(value) == text
+
+
 def test_plain_ticks_show_numbers_within_a_decade():
     fig, ax = plt.subplots()
     ax.set(yscale="log", ylim=(0.15, 0.9))

@@ -41,7 +41,7 @@ def groups(suite: SuiteFit) -> Iterator[list[str]]:
 
 
 def _panels(tasks: list[str], height: float = 2.6) -> tuple[Figure, dict[str, Axes]]:
-    columns = min(2, len(tasks))
+    columns = 1 if len(tasks) <= 2 else 2
     rows = -(-len(tasks) // columns)
     size = (5.8 if columns == 2 else 4.4, height * rows)
     figure, axes = plt.subplots(rows, columns, figsize=size, squeeze=False)

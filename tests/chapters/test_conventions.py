@@ -21,6 +21,8 @@ LIMITS = {
     "figures": 6,
     "functions": 1,
 }
+COLUMN = 332  # px that a figure has on a screen of 390
+SMALLEST_LABEL = 9  # px
 MARKUP = {
     "roles": r"\{[\w:+-]+\}`",
     "directives": r"^ *(?:```+|:::+) *\{(?!code-cell)",
@@ -134,6 +136,23 @@ def faults_of_folds(chapter: Chapter, executed: Path) -> list[str]:
     return faults
 
 
+def faults_of_outputs(executed: Path) -> list[str]:
+    """Figures whose labels are too small on a phone, tables that show names of columns as coded."""
+    faults = []
+    for cell in nbformat.read(executed, 4).cells:
+        for output in cell.get("outputs", []):
+            data = output.get("data", {})
+            figure, table = data.get("image/svg+xml", ""), data.get("text/html", "")
+            # matplotlib draws a letter by a path of 100 units, scaled to the size of its font.
+            sizes = [100 * float(x) for x in re.findall(r"scale\(([\d.]+) -", figure)]
+            width = float((re.findall(r'viewBox="0 0 ([\d.]+)', figure) or [1])[0])
+            if sizes and min(sizes) * COLUMN / width < SMALLEST_LABEL:
+                faults.append(f"labels of {min(sizes) * COLUMN / width:.1f} px: {cell.source[:60]}")
+            names = re.findall(r"<th[^>]*>([^<]*\w_\w[^<]*)</th>", table)
+            faults += [f"a table's {name}" for name in names]
+    return faults
+
+
 def faults_of_markup(chapter: Chapter) -> list[str]:
     """Nothing that JupyterLab, Colab and nbviewer would show as it is written."""
     return [
@@ -175,6 +194,11 @@ def test_folded_cells_are_folded_everywhere_and_show_something(
 
 
 @each
+def test_figures_and_tables_are_readable(chapter: Chapter, executed: Path) -> None:
+    assert faults_of_outputs(executed / f"{chapter.name}.ipynb") == []
+
+
+@each
 def test_cites_only_what_the_bibliography_lists(chapter: Chapter) -> None:
     assert set(CITED.findall(chapter.prose)) - cited_addresses() == set()
 
@@ -213,6 +237,15 @@ def test_faults_are_found(tmp_path: Path) -> None:
     ]
     assert faults_of_exercises(chapter) == ["exercise 5.1. has not one folded solution"]
     assert faults_of_markup(chapter) == ["roles: {eq}`"]
+    drawn = '<svg viewBox="0 0 500 300"><g transform="scale(0.1 -0.1)"/></svg>'
+    data = {"image/svg+xml": drawn, "text/html": "<table><th>max_ratio</th></table>"}
+    outputs = [nbformat.v4.new_output("display_data", data)]
+    cells = [nbformat.v4.new_code_cell("x = 2", outputs=outputs)]
+    nbformat.write(nbformat.v4.new_notebook(cells=cells), tmp_path / "drawn.ipynb")
+    assert faults_of_outputs(tmp_path / "drawn.ipynb") == [
+        "labels of 6.6 px: x = 2",
+        "a table's max_ratio",
+    ]
     ran = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("x = 1")])
     nbformat.write(ran, tmp_path / "ran.ipynb")
     assert faults_of_folds(chapter, tmp_path / "ran.ipynb") == [
