@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
+from t2lib.studies.testbed import trained_again
 from t2lib.studies.testbed_claims import verdict
 
 
@@ -17,6 +18,15 @@ def test_samples_agree_with_likelihoods(said: dict[str, float]) -> None:
     assert abs(said["z-mean"]) < 0.02
     assert said["z-sd"] == pytest.approx(1, abs=0.02)
     assert said["off"] < 1
+
+
+def test_trained_again_the_models_are_the_same(said: dict[str, float]) -> None:
+    """To the bit while steps are short; after that to far less than seeds differ by."""
+    again = trained_again()
+    early = again[again["n_tokens"] <= 2**21]
+    assert again["model"].nunique() == 4
+    assert len(early) >= 30 and (early["difference"] == 0).all()
+    assert 0 < said["again"] < 10
 
 
 def test_the_loss_law_fits(said: dict[str, float]) -> None:
@@ -37,7 +47,8 @@ def test_the_verdicts_of_the_scorecard(said: dict[str, float]) -> None:
     assert verdict(said["smaller-usual"] / said["cases"]) == "mixed"
     assert verdict(said["hang-usual"] / said["cases"]) == "mixed"
     assert said["hang-low"] <= said["median-one"] <= said["hang-high"] < 0.8
-    assert verdict(said["won"] / 100) == verdict(said["won-sampled"] / 100) == "mixed"
+    assert verdict(said["won"] / 100) == "mixed"
+    assert abs(said["won-sampled"] - said["won"]) <= 2
     assert verdict(said["passes"] / 100) == "fails"
     assert said["bend"] > 1.1
     assert 0 < said["recall-sure"] / 9 < 0.5

@@ -30,6 +30,8 @@ def test_chinchillas_forecast_is_lucky(said: dict[str, float]) -> None:
 
 def test_recall_is_where_every_law_fails(said: dict[str, float]) -> None:
     assert said["lost-recall"] > 20
+    assert said["lost-ours"] > 80
+    assert said["off"] < 20
 
 
 def test_extrapolation_is_worse_than_published(said: dict[str, float]) -> None:
