@@ -284,7 +284,7 @@ def likelihoods_against_samples() -> pd.DataFrame:
         counts = load_questions("testbed", family + SAMPLED)[[*keys, "n_samples", "n_correct"]]
         both = nll.merge(counts, on=keys, validate="one_to_one")
         p = np.exp(-both["nll"])
-        by = both[["model", "n_tokens"]].astype(str).agg("-".join, axis=1)
+        by = [both["model"], both["n_tokens"]]
         exact = (-np.expm1(128 * np.log1p(-p.clip(upper=1 - 1e-12)))).groupby(by).mean()
         counted = pass_at_k(both["n_samples"], both["n_correct"], 128)
         off = (pd.Series(counted, both.index).groupby(by).mean() / exact - 1).abs()

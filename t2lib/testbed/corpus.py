@@ -26,7 +26,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from t2lib._checks import require_one_of
+from t2lib._checks import FloatArray, require_one_of
 
 ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabdefghijklnopqtuvwxyzrmcs?."
 FAMILIES = ("recall", "arithmetic", "causal", "spatial")
@@ -288,6 +288,12 @@ def guess_level(family: str, k: int = 1, n_documents: int = 2**16) -> float:
     The guesser knows how often each symbol follows another in a family's answers, the prompt's
     last symbol included, and nothing else. Whoever answers evenly is right once in 58^4 or 32^6.
     """
+    return float(-np.expm1(k * np.log1p(-_guess_chances(family, n_documents))).mean())
+
+
+@cache
+def _guess_chances(family: str, n_documents: int) -> FloatArray:
+    """Return the guesser's chance at each question."""
     asked = questions(family)
     stream = documents(VALIDATION_SEED + 1, 0, n_documents, asked=0)
     stream = stream[stream[:, 0] == MARKER[FAMILIES.index(family)]]
@@ -298,7 +304,7 @@ def guess_level(family: str, k: int = 1, n_documents: int = 2**16) -> float:
         counts += counts.sum(axis=0) / counts.sum()  # where a pair is rare, the symbol's own share
         shares = counts / counts.sum(axis=1, keepdims=True)
         chance *= shares[asked.documents[:, place - 1], asked.documents[:, place]]
-    return float(-np.expm1(k * np.log1p(-chance)).mean())
+    return chance
 
 
 def corpus_hash() -> str:
