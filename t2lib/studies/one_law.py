@@ -8,12 +8,15 @@ the mean of ``|predicted / seen - 1|`` of pass@k; ``log``, the mean of ``|log(pr
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 
+from t2lib._checks import IntArray
 from t2lib.data.registry import data_folder, read_json
+from t2lib.fitting.batches import Refit
 from t2lib.fitting.beta import fit_beta
 from t2lib.fitting.powers import Fit
 from t2lib.fitting.table import fit as fit_by_name
@@ -183,6 +186,21 @@ def models_left_out(
     return pd.concat(sums, axis=1), pd.DataFrame(links)
 
 
+@dataclass(frozen=True)
+class _Sums:
+    """Sums of columns, as a statistic that the bootstrap computes of many resamples at once."""
+
+    columns: list[str]
+
+    def __call__(self, table: pd.DataFrame) -> pd.Series:
+        return table[self.columns].sum()
+
+    def batch(self, table: pd.DataFrame, counts: IntArray) -> list[Refit]:
+        values = table[self.columns].to_numpy(float)
+        sums = [(count[:, None] * values).sum(axis=0).tolist() for count in counts]
+        return [(dict(zip(self.columns, each, strict=True)), ()) for each in sums]
+
+
 def compare(
     sums: pd.DataFrame, rivals: Mapping[str, tuple[str, str]], *, n: int, seed: int
 ) -> pd.DataFrame:
@@ -208,7 +226,7 @@ def compare(
     """
     flat = sums.set_axis(["|".join(column) for column in sums.columns], axis=1)
     names = list(flat.columns)
-    draws = bootstrap(lambda t: t[names].sum(), flat.reset_index(), n=n, seed=seed, by="model")
+    draws = bootstrap(_Sums(names), flat.reset_index(), n=n, seed=seed, by="model")
     draws.columns = sums.columns
     observed, found = mean_errors(sums), []
     for comparison, (rival, score) in rivals.items():
