@@ -254,41 +254,24 @@ def beta_a_from_mean_nll(b: npt.ArrayLike, mean_nll: npt.ArrayLike) -> FloatArra
         Where ``b`` or ``mean_nll`` is not positive and finite.
     """
     b, target = np.broadcast_arrays(positive(b, "b"), positive(mean_nll, "mean_nll"))
-    shape, b, target = b.shape, b.ravel(), target.ravel()
-    log_a, log_target = _log_a_nearly(b, target), np.log(target)
-    settled = np.zeros(target.shape, dtype=bool)
-    for _ in range(100):
-        a = np.exp(log_a)
-        mean, fall = _polygamma_differences(a, b)
-        step = np.clip((log_target - np.log(mean)) * mean / (a * fall), -2.0, 2.0)
-        log_a = np.where(settled, log_a, log_a - step)
-        # Steps shrink quadratically: after one of 1e-7 the rest is rounding. Each element stops
-        # there by itself, so that its last digits do not depend on the others.
-        settled |= np.abs(step) < 1e-7
-        if settled.all():
-            break
-    return np.exp(log_a).reshape(shape)
-
-
-def _log_a_nearly(b: FloatArray, target: FloatArray) -> FloatArray:
-    """Logarithm of the ``a`` of :func:`beta_a_from_mean_nll` to three digits or so.
-
-    By Newton steps on the same equation with a digamma that is cheap: its recurrence for two
-    shifts and two terms of its series at ``x + 3/2``.
-    """
     # For small a the mean is near 1/a, for large a near log(1 + b/a): the sum of both inverses
     # starts close in each regime.
     with np.errstate(over="ignore"):
         log_a = np.log(np.minimum(1 / target, 1e150) + b / np.expm1(np.minimum(target, 700.0)))
-    for _ in range(3):
+    log_target = np.log(target)
+    settled = np.zeros(target.shape, dtype=bool)
+    for _ in range(100):
         a = np.exp(log_a)
-        s = a + b
-        x, y = a + 1.5, s + 1.5
-        mean = np.log1p(b / x) + b * (1 / (a * s) + 1 / ((a + 1) * (s + 1)))
-        fall = b * (1 / (x * y) + (a + s) / (a * s) ** 2)
-        step = np.clip(np.log(target / mean) * mean / (a * fall), -2.0, 2.0)
-        log_a = log_a - step
-    return np.asarray(log_a)
+        mean = _digamma_difference(a, b)
+        slope = -a * _trigamma_difference(a, b) / mean
+        step = np.clip((np.log(mean) - log_target) / slope, -2.0, 2.0)
+        log_a = np.where(settled, log_a, log_a - step)
+        # Steps shrink quadratically: after one of 1e-8 the rest is rounding. Each element stops
+        # there by itself, so that its last digits do not depend on the others.
+        settled |= np.abs(step) < 1e-8
+        if settled.all():
+            break
+    return np.exp(log_a)
 
 
 def beta_neg_log_pass(a: npt.ArrayLike, b: npt.ArrayLike, k: npt.ArrayLike) -> FloatArray:
@@ -572,14 +555,10 @@ def _digamma_difference(a: FloatArray, b: FloatArray) -> FloatArray:
         return np.asarray(b / (x * (x + b)))
 
     total = _summed(shifted, np.broadcast_shapes(a.shape, b.shape))
-    return total + _digamma_series(a + _STIRLING_FROM, b)
-
-
-def _digamma_series(x: FloatArray, b: FloatArray) -> FloatArray:
-    """As :func:`_digamma_difference`, for x from ``_STIRLING_FROM`` on."""
-    y = x + b
-    total = np.log1p(b / x) + b / (2 * x * y) + b * (x + y) / (12 * (x * y) ** 2)
-    return total + _digamma_tail(y) - _digamma_tail(x)
+    a = a + _STIRLING_FROM
+    s = a + b
+    total = total + np.log1p(b / a) + b / (2 * a * s) + b * (a + s) / (12 * (a * s) ** 2)
+    return total + _digamma_tail(s) - _digamma_tail(a)
 
 
 def _digamma_tail(x: FloatArray) -> FloatArray:
@@ -588,22 +567,20 @@ def _digamma_tail(x: FloatArray) -> FloatArray:
     return i * i * (1 / 120 - i * (1 / 252 - i * (1 / 240 - i / 132)))
 
 
-def _polygamma_differences(a: FloatArray, b: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Return ``digamma(a + b) - digamma(a)`` and ``trigamma(a) - trigamma(a + b)``, shape (n,)."""
+def _trigamma_difference(a: FloatArray, b: FloatArray) -> FloatArray:
+    """Return ``trigamma(a) - trigamma(a + b)`` without cancellation, as the digamma's."""
 
     def shifted(j: Any) -> FloatArray:
-        u = 1 / (a + j)
-        v = 1 / (a + b + j)
-        term = b * u * v
-        return np.stack([term, term * (u + v)], axis=-2)
+        x = a + j
+        u, v = 1 / x, 1 / (x + b)
+        return np.asarray(b * u * v * (u + v))
 
-    digamma, trigamma = _summed(shifted, a.shape)
+    total = _summed(shifted, np.broadcast_shapes(a.shape, b.shape))
     x = a + _STIRLING_FROM
     y = x + b
     u, v = 1 / x, 1 / y
-    trigamma = trigamma + b * u * v * (1 + (u + v) / 2 + (u * u + u * v + v * v) / 6)
-    trigamma = trigamma + _trigamma_tail(x) - _trigamma_tail(y)
-    return digamma + _digamma_series(x, b), trigamma
+    total = total + b * u * v * (1 + (u + v) / 2 + (u * u + u * v + v * v) / 6)
+    return total + _trigamma_tail(x) - _trigamma_tail(y)
 
 
 def _trigamma_tail(x: FloatArray) -> FloatArray:

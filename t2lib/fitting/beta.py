@@ -206,7 +206,7 @@ def _consistent_shape(link: FloatArray, loss: FloatArray) -> Shape:
     b = np.exp(np.clip(link[0] + link[1] * loss, -40, 40))
     a = passk.beta_a_from_mean_nll(b, loss)
     by_b = special.polygamma(1, a + b)
-    by_a = -passk._polygamma_differences(a, b)[1]
+    by_a = -passk._trigamma_difference(a, b)
     a_wrt_log_b = -by_b * b / by_a
     b_wrt = np.stack([b, b * loss])
     a_wrt = np.stack([a_wrt_log_b, a_wrt_log_b * loss])
