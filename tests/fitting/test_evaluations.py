@@ -16,8 +16,8 @@ CHINCHILLA = t2.Chinchilla(E=1.7, A=400.0, B=2000.0, alpha=0.35, beta=0.37)
 # A law's name to the most evaluations of its fit, and the most columns of floats that it holds.
 CURVES = {
     "AdditiveLaw": (80, 45),
-    "BetaConsistentLaw": (50, 32),
-    "BetaRegressionLaw": (55, 45),
+    "BetaConsistentLaw": (50, 40),
+    "BetaRegressionLaw": (55, 70),
 }
 
 
