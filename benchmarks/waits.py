@@ -191,7 +191,7 @@ PLAN = "plan --task arce --total-flops 1e21 --queries 1e8 --prompt-tokens 500"
 WAITS = [
     Wait("Chinchilla fit, squares, 240 points", partial(fit_of_points, "sse"), 31),
     Wait("Chinchilla fit, Huber, 240 points", partial(fit_of_points, "huber_log"), 31),
-    Wait("Chinchilla fit, 4,000 refits of 240 points", refits_of_points, 3),
+    Wait("Chinchilla fit, 4,000 refits of 240 points", refits_of_points),
     Wait("additive fit, 6,930 rows", partial(fit_of, curves, "AdditiveLaw"), 15),
     Wait(
         "additive fit, the paper's recipe from 20 of its 500 starts",
@@ -325,7 +325,9 @@ def machine() -> str:
 
 def ratio(value: float, to: float | None) -> str:
     """Of two times; a dash where the second is not known."""
-    return f"{value / to:.3g}" if to else "-"
+    if not to:
+        return "-"
+    return f"{value / to:,.0f}" if value > 100 * to else f"{value / to:.3g}"
 
 
 def main() -> None:
@@ -344,7 +346,7 @@ def main() -> None:
         os.environ["T2LIB_MIRROR"] = str(released())
     print(f"{machine()}; load {os.getloadavg()[0]:.1f}\n")
     print(
-        f"{'wait':<60}{'seconds':>10}{'limit':>11}{'ratio':>8}{'MiB':>6}{'recorded':>10}{'ratio':>7}"
+        f"{'wait':<60}{'seconds':>10}{'limit':>10}{'ratio':>9}{'MiB':>6}{'recorded':>10}{'ratio':>7}"
     )
     found = {}
     for wait in (wait for wait in WAITS if chosen(wait.name)):
@@ -361,7 +363,7 @@ def main() -> None:
         memory = "" if peak is None else f"{peak:.0f}"
         past = "-" if before is None else f"{before:.4g}"
         print(
-            f"{wait.name:<60}{seconds:>10.4g}{least:>11.3g}{ratio(seconds, least):>8}{memory:>6}"
+            f"{wait.name:<60}{seconds:>10.4g}{least:>10.2g}{ratio(seconds, least):>9}{memory:>6}"
             f"{past:>10}{ratio(seconds, before):>7}",
             flush=True,
         )
