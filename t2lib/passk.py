@@ -526,7 +526,7 @@ def _summed(shifted: Callable[[Any], FloatArray], shape: tuple[int, ...]) -> Flo
     way they are added from the first to the last: ``sum`` would pair those of a single element.
     """
     size = math.prod(shape)
-    if size <= 256:
+    if size <= 1000:
         terms = shifted(np.arange(float(_STIRLING_FROM)).reshape(-1, *(1,) * len(shape)))
         return terms.sum(axis=0) if size > 1 else np.add.accumulate(terms, axis=0)[-1]
     total = shifted(0.0)

@@ -148,11 +148,26 @@ def _beta_binomial(
     Differences of log-gammas lose their digits where b is large, as it is on hard tasks: every
     term here is of the size of the result.
     """
+    return _from_parts(_log_choose(n, c), passk._digamma_difference(a + b, n), n, c, a, b)
+
+
+def _log_choose(n: FloatArray, c: FloatArray) -> FloatArray:
+    """Logarithm of the number of orders in which c of n can be right."""
+    return np.asarray(-np.log(n + 1) - special.betaln(n - c + 1, c + 1))
+
+
+def _from_parts(
+    choose: FloatArray,
+    common: FloatArray,
+    n: FloatArray,
+    c: FloatArray,
+    a: FloatArray,
+    b: FloatArray,
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """As :func:`_beta_binomial`, of what many rows or all evaluations share and of the rest."""
     wrong = n - c
-    choose = -np.log(n + 1) - special.betaln(wrong + 1, c + 1)
     value = choose + _log_rising(a, c) - _log_rising(a + b + wrong, c)
     value = value - passk._log_gamma_ratio(b, a, wrong)
-    common = passk._digamma_difference(a + b, n)
     # Of nothing there is no slope, and 0 / 0 where a or b is tiny.
     slope_a = np.where(c > 0, passk._digamma_difference(a, np.maximum(c, 1)), 0) - common
     slope_b = np.where(wrong > 0, passk._digamma_difference(b, np.maximum(wrong, 1)), 0) - common
@@ -489,7 +504,12 @@ def _second_stage(
     if len(starts) == 1:
         results = [descend(everyone, starts[0], low, high)]
     else:
-        nearest = sorted(starts, key=lambda start: float((few(start)[0] ** 2).sum()))[:_STARTS]
+        # All starts in one call: their values alone, by problem and checkpoint.
+        a, b, _, _ = shape(np.stack(starts, axis=1)[:, :, None], losses[some])
+        own = np.searchsorted(some, rows[pilot])
+        wrong = np.exp(-passk._log_gamma_ratio(b[:, own], a[:, own], x["k"][pilot]))
+        misses = ((1 - wrong - x["pass_at_k"][pilot]) ** 2).sum(axis=1)
+        nearest = [starts[i] for i in np.argsort(misses, kind="stable")[:_STARTS]]
         # A pilot only shows the way to a basin.
         pilots = sorted(
             (descend(few, start, low, high, 1e-2, most=15) for start in nearest), key=_objective
@@ -767,10 +787,21 @@ class _Counts:
         keys, self.repeats = np.unique(np.stack([rows, n, c], axis=1), axis=0, return_counts=True)
         self.rows, self.n, self.c = keys[:, 0].astype(int), keys[:, 1], keys[:, 2]
         self.size = int(self.rows.max()) + 1
+        self._choose = _log_choose(self.n, self.c)
+        # The questions of a checkpoint have few different n, mostly one.
+        drawn, self._draws = np.unique(keys[:, :2], axis=0, return_inverse=True)
+        self._drawn_rows, self._drawn_n = drawn[:, 0].astype(int), drawn[:, 1]
+
+    def beta_binomial(
+        self, a: FloatArray, b: FloatArray
+    ) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """As :func:`_beta_binomial`, at each checkpoint's a and b."""
+        common = passk._digamma_difference((a + b)[self._drawn_rows], self._drawn_n)[self._draws]
+        return _from_parts(self._choose, common, self.n, self.c, a[self.rows], b[self.rows])
 
     def log_likelihood(self, a: FloatArray, b: FloatArray) -> tuple[float, FloatArray, FloatArray]:
         """Return its total, and its derivatives by each checkpoint's a and b."""
-        value, by_a, by_b = _beta_binomial(self.n, self.c, a[self.rows], b[self.rows])
+        value, by_a, by_b = self.beta_binomial(a, b)
         total = float(self.repeats @ value)
         by_a = np.bincount(self.rows, self.repeats * by_a, self.size).astype(float)
         by_b = np.bincount(self.rows, self.repeats * by_b, self.size).astype(float)
@@ -779,7 +810,7 @@ class _Counts:
     def flat(self, shape: Shape, names: tuple[str, ...], named: tuple[str, ...]) -> tuple[str, ...]:
         """Name free parameters that the counts cannot tell, by each row's score."""
         a, b, wrt, _ = shape
-        _, by_a, by_b = _beta_binomial(self.n, self.c, a[self.rows], b[self.rows])
+        _, by_a, by_b = self.beta_binomial(a, b)
         scores = by_a[:, None] * wrt[0].T[self.rows] + by_b[:, None] * wrt[1].T[self.rows]
         held = {bound.split(" ")[0] for bound in named}
         free = [i for i, name in enumerate(names) if name not in held]

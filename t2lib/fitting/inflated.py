@@ -190,7 +190,7 @@ def fit_zero_inflated_counts(
         a, b, wrt, wrt_loss = _consistent_shape(v[5:7], losses)
         logit = v[7] + v[8] * losses
         z = special.expit(logit)[counts.rows]
-        log, by_a, by_b = _beta_binomial(counts.n, counts.c, a[counts.rows], b[counts.rows])
+        log, by_a, by_b = counts.beta_binomial(a, b)
         log_rest = -np.logaddexp(0.0, logit)[counts.rows] + log
         log_never = np.where(zero, -np.logaddexp(0.0, -logit)[counts.rows], -np.inf)
         log_chance = np.logaddexp(log_rest, log_never)

@@ -17,7 +17,7 @@ from scipy import optimize, special
 
 from t2lib._checks import FloatArray, at_least_one, counted, require
 from t2lib.fitting.huber import fit_huber_logs
-from t2lib.fitting.projection import EXPONENT_RANGE, PowerSum, fit_power_sum
+from t2lib.fitting.projection import EXPONENT_RANGE, PowerSum, fit_power_sum, inner
 from t2lib.fitting.result import Fit, Residuals
 from t2lib.laws import (
     AdditiveLaw,
@@ -467,18 +467,24 @@ def _power_bounds(
     found = ["E at 0"] if params["E"] == 0 else []
     low, high = EXPONENT_RANGE
     columns = {"E": np.ones(len(next(iter(terms.values()))[1]))}
+    logs = {}
     for coefficient, (exponent, size) in terms.items():
-        log = np.log(size) - np.log(size).mean()
+        log = np.log(size)
+        middle = float(log.mean())
+        logs[exponent] = log = log - middle
         # The coefficient at the middle of the data: at size 1 it only repeats the exponent.
         columns[coefficient] = np.exp(-params[exponent] * log)
-        columns[exponent] = params[coefficient] * size ** -params[exponent] * log
+        there = params[coefficient] * float(np.exp(-params[exponent] * middle))
+        columns[exponent] = there * columns[coefficient] * log
         if params[coefficient] == 0:
             found += [f"{coefficient} at 0", f"{exponent} not told: {coefficient} is 0"]
         elif params[exponent] <= low * 1.001:
             found.append(f"{exponent} at its lower bound {low:g}")
         elif params[exponent] >= high * 0.999:
             found.append(f"{exponent} at its upper bound {high:g}")
-        if len(np.unique(size)) == 2:  # E + A x^-alpha is then two numbers for three parameters
+        low_size, high_size = size.min(), size.max()
+        # E + A x^-alpha is then two numbers for three parameters.
+        if low_size < high_size and ((size == low_size) | (size == high_size)).all():
             reason = f"not told: the size of {exponent} takes two values only"
             found += [f"{name} {reason}" for name in ("E", coefficient, exponent)]
     named = {bound.split(" ")[0] for bound in found}
@@ -486,26 +492,25 @@ def _power_bounds(
     root = 1.0 if weights is None else np.sqrt(weights)[:, None]
     if free:
         found += _flat(np.stack(list(free.values()), axis=1) * root, tuple(free))
-    return (*found, *_exchangeable(terms))
+    return (*found, *_exchangeable(logs))
 
 
-def _exchangeable(terms: Terms) -> list[str]:
-    """Name exponents of sizes that rise together: where D = c N^s the two terms can swap."""
+def _exchangeable(logs: dict[str, FloatArray]) -> list[str]:
+    """Name exponents of sizes that rise together: where D = c N^s the two terms can swap.
+
+    ``logs`` are the logarithms of each exponent's size, less their mean.
+    """
     found = []
-    for (one, x), (other, y) in combinations(terms.values(), 2):
-        if _is_one_value(x) or _is_one_value(y):
-            continue
-        if _correlation(np.log(x), np.log(y)) > 1 - 1e-6:
+    squares = {exponent: float(inner(log, log)) for exponent, log in logs.items()}
+    vary = [exponent for exponent in logs if np.ptp(logs[exponent]) >= 1e-9]
+    for one, other in combinations(vary, 2):
+        together = float(inner(logs[one], logs[other]))
+        if together > (1 - 1e-6) * np.sqrt(squares[one] * squares[other]):
             found += [
                 f"{e} not told from {f}: their sizes rise together"
                 for e, f in ((one, other), (other, one))
             ]
     return found
-
-
-def _correlation(x: FloatArray, y: FloatArray) -> float:
-    x, y = x - x.mean(), y - y.mean()
-    return float((x * y).sum() / np.sqrt((x * x).sum() * (y * y).sum()))
 
 
 def _flat(jacobian: FloatArray, names: tuple[str, ...]) -> tuple[str, ...]:

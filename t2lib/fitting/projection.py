@@ -20,13 +20,13 @@ from dataclasses import dataclass
 from itertools import combinations, product
 
 import numpy as np
-import numpy.typing as npt
 from scipy import optimize
 
-from t2lib._checks import FloatArray, IntArray
+from t2lib._checks import BoolArray, FloatArray, IntArray
 
-# Value, gradient and Hessian by the exponents, of these weightings at these exponents.
-Evaluate = Callable[[IntArray, FloatArray], tuple[FloatArray, FloatArray, FloatArray]]
+# Value, gradient and Hessian by the exponents, of these weightings at these exponents; and the
+# best coefficients there.
+Evaluate = Callable[[IntArray, FloatArray], tuple[FloatArray, FloatArray, FloatArray, FloatArray]]
 
 # Exponents of scaling laws lie around 0.1 to 1; one that runs to the end of this range is reported.
 EXPONENT_RANGE = (1e-3, 5.0)
@@ -100,9 +100,9 @@ class _Projection:
         # Scaling-law data repeat few sizes, budgets and k. Where the tables of pairs of levels
         # are smaller than the rows, every inner product comes from them, at a fraction of a pass.
         self.tabled = sum(a * b for a, b in combinations(sizes, 2)) <= len(y)
+        self.totals = [_tables(t.rows, weights, (len(t.log_levels),)) for t in self.terms]
+        self.moments = [_tables(t.rows, weights * y, (len(t.log_levels),)) for t in self.terms]
         if self.tabled:
-            self.totals = [_tables(t.rows, weights, (len(t.log_levels),)) for t in self.terms]
-            self.moments = [_tables(t.rows, weights * y, (len(t.log_levels),)) for t in self.terms]
             self.pairs = {
                 (i, j): _tables(
                     self.terms[i].rows * sizes[j] + self.terms[j].rows,
@@ -112,16 +112,13 @@ class _Projection:
                 for i, j in combinations(range(len(sizes)), 2)
             }
 
-    def gram(
-        self, which: IntArray, blocks: list[FloatArray], places: list[slice]
-    ) -> tuple[FloatArray, FloatArray]:
+    def gram(self, which: IntArray, blocks: list[FloatArray]) -> tuple[FloatArray, FloatArray]:
         """Inner products of the constant and of functions given by level, and theirs with y.
 
-        Each term's block has shape (P, functions, levels) or, the same for all problems,
-        (functions, levels); its functions come to stand at its places.
+        Each term's block has shape (P, functions, levels); its functions stand at its own places.
         """
         if not self.tabled:
-            matrix = self._rows(blocks, places)
+            matrix = self._rows(blocks)
             weighted = matrix * self.weights[which][:, None, :]
             return (
                 np.einsum("...in,...jn->...ij", weighted, matrix),
@@ -131,24 +128,30 @@ class _Projection:
         gram, moment = np.empty((len(which), width, width)), np.empty((len(which), width))
         gram[:, 0, 0] = self.totals[0][which].sum(axis=1)
         moment[:, 0] = self.moments[0][which].sum(axis=1)
-        for i, (here, block) in enumerate(zip(places, blocks, strict=True)):
+        for i, (here, block) in enumerate(zip(self.own, blocks, strict=True)):
             weighted = block * self.totals[i][which][:, None, :]
             gram[:, 0, here] = gram[:, here, 0] = weighted.sum(axis=2)
             gram[:, here, here] = np.einsum("...il,...jl->...ij", weighted, block)
             moment[:, here] = np.einsum("...il,...l->...i", block, self.moments[i][which])
             for j in range(i + 1, len(blocks)):
-                across = np.einsum("...lm,...jm->...jl", self.pairs[i, j][which], blocks[j])
-                cross = np.einsum("...il,...jl->...ij", block, across)
-                gram[:, here, places[j]] = cross
-                gram[:, places[j], here] = cross.swapaxes(1, 2)
+                cross = self._across(i, j, which, block, blocks[j])
+                gram[:, here, self.own[j]] = cross
+                gram[:, self.own[j], here] = cross.swapaxes(1, 2)
         return gram, moment
 
-    def _rows(self, blocks: list[FloatArray], places: list[slice]) -> FloatArray:
+    def _across(
+        self, i: int, j: int, which: IntArray, one: FloatArray, other: FloatArray
+    ) -> FloatArray:
+        """Inner products of functions of two terms, from the table of their pairs of levels."""
+        across = np.einsum("...lm,...jm->...jl", self.pairs[i, j][which], other)
+        return np.einsum("...il,...jl->...ij", one, across)
+
+    def _rows(self, blocks: list[FloatArray]) -> FloatArray:
         """The constant and the functions at each row, shape (..., functions, n)."""
         width = 1 + sum(block.shape[-2] for block in blocks)
         matrix = np.empty((*blocks[0].shape[:-2], width, len(self.y)))
         matrix[..., 0, :] = 1
-        for block, term, here in zip(blocks, self.terms, places, strict=True):
+        for block, term, here in zip(blocks, self.terms, self.own, strict=True):
             matrix[..., here, :] = block[..., term.rows]
         return matrix
 
@@ -158,8 +161,8 @@ class _Projection:
 
     def evaluate(
         self, which: IntArray, exponents: FloatArray
-    ) -> tuple[FloatArray, FloatArray, FloatArray]:
-        """Sum of squares, its gradient, and its Hessian, halved, by the exponents alone.
+    ) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
+        """Sum of squares, its gradient and Hessian, halved, by the exponents; best coefficients.
 
         The coefficients follow the exponents, so the Hessian is the Schur complement of theirs.
         It keeps the second derivatives that Gauss-Newton leaves out: a law that does not fit has
@@ -171,39 +174,29 @@ class _Projection:
             The weighting of each problem.
         exponents : ndarray, shape (P, terms)
         """
-        gram, moment = self.gram(which, self._derivatives_by_level(exponents), self.own)
-        gain, c = _non_negative(gram[:, self.design, self.design], moment[:, self.design], 1e-15)
-        of_residuals = _times(gram[:, :, self.design], c) - moment
-        return self.square[which] - gain, *self._derivatives(c, gram, of_residuals)
+        gram, moment = self.gram(which, self._derivatives_by_level(exponents))
+        design = self.design
+        c = _non_negative(gram[:, design, design], moment[:, design], 1e-15)
+        of_residuals = _times(gram[:, :, design], c) - moment
+        gain = inner(c, moment[:, design] - of_residuals[:, design])
+        return self.square[which] - gain, *self._derivatives(c, gram, of_residuals), c
 
     def evaluate_exactly(
         self, which: IntArray, exponents: FloatArray
-    ) -> tuple[FloatArray, FloatArray, FloatArray]:
+    ) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
         """As :meth:`evaluate`, with the rows' own residuals, for the last steps.
 
         Inner products hold a sum of squares only to rounding of that of y, which is too little
         where a law fits almost perfectly.
         """
         root = np.sqrt(self.weights[which])
-        matrix = self._rows(self._derivatives_by_level(exponents), self.own) * root[:, None, :]
+        matrix = self._rows(self._derivatives_by_level(exponents)) * root[:, None, :]
         design, target = matrix[:, self.design], root * self.y
         c = _least_squares(design, target)
         residuals = np.einsum("pc,pcn->pn", c, design) - target
         gram = np.einsum("pin,pjn->pij", matrix, matrix)
         of_residuals = np.einsum("pin,pn->pi", matrix, residuals)
-        return inner(residuals, residuals), *self._derivatives(c, gram, of_residuals)
-
-    def coefficients(self, exponents: FloatArray) -> FloatArray:
-        """Best non-negative c0, c1, ... of each weighting at its exponents."""
-        found = np.empty((len(exponents), 1 + len(self.terms)))
-        for part in parts_of(np.arange(len(exponents)), found.shape[1] * len(self.y)):
-            powers = [
-                t.powers(e)[:, None] for t, e in zip(self.terms, exponents[part].T, strict=True)
-            ]
-            root = np.sqrt(self.weights[part])
-            design = self._rows(powers, self.own) * root[:, None, :]
-            found[part] = _least_squares(design, root * self.y)
-        return found
+        return inner(residuals, residuals), *self._derivatives(c, gram, of_residuals), c
 
     def _derivatives(
         self, c: FloatArray, gram: FloatArray, of_residuals: FloatArray
@@ -222,7 +215,7 @@ class _Projection:
         # A coefficient held at 0 does not follow.
         active = c > 0
         mixed *= active[:, :, None]
-        follow = np.linalg.solve(_held(gram[:, design, design], active, 1e-14), mixed)
+        follow = _solved(gram[:, design, design], mixed, 1e-14, active)
         hessian -= np.einsum("pij,pik->pjk", mixed, follow)
         return own * inward, hessian
 
@@ -230,28 +223,51 @@ class _Projection:
         self, which: IntArray, axes: list[FloatArray], count: int
     ) -> tuple[IntArray, FloatArray]:
         """The best points, apart from one another, of a grid of exponents the same for all."""
-        blocks = [t.powers(axis) for t, axis in zip(self.terms, axes, strict=True)]
         sizes = [len(axis) for axis in axes]
         cells = np.indices(sizes).reshape(len(sizes), -1).T
-        offsets = np.cumsum([1, *sizes[:-1]])
-        places = [slice(a, a + size) for a, size in zip(offsets, sizes, strict=True)]
-        index = np.concatenate([np.zeros((len(cells), 1), int), cells + offsets], axis=1)
         owners: list[int] = []
         chosen: list[list[float]] = []
-        for part in parts_of(which, len(cells) * index.shape[1] ** 2):
-            gram, moment = self.gram(part, blocks, places)
-            width = index.shape[1]
-            pairs = index[:, :, None] * gram.shape[1] + index[:, None, :]
-            grams = gram.reshape(len(part), -1).take(pairs, axis=1).reshape(-1, width, width)
-            moments = moment.take(index, axis=1).reshape(-1, width)
-            gains, _ = _non_negative(grams, moments, 1e-12)
-            for r, gain in zip(part, gains.reshape(len(part), -1), strict=True):
+        for part in parts_of(which, len(cells) * (2 + len(sizes)) ** 2):
+            gains = _gains(*self._grid(part, axes), 1e-12).reshape(len(part), -1)
+            for r, gain in zip(part, gains, strict=True):
                 best = _apart(gain, cells, count)
                 owners += [r] * len(best)
                 chosen += [
                     [axis[i] for axis, i in zip(axes, cells[cell], strict=True)] for cell in best
                 ]
         return np.array(owners), np.array(chosen, dtype=float)
+
+    def _grid(self, which: IntArray, axes: list[FloatArray]) -> tuple[FloatArray, FloatArray]:
+        """Normal equations at every cell of a grid, shapes (w, w, P cells) and (w, P cells).
+
+        A power is on many cells, and so are its products with others: each is summed once.
+        """
+        terms = len(axes)
+        sizes = [len(axis) for axis in axes]
+        powers = [t.powers(axis) for t, axis in zip(self.terms, axes, strict=True)]
+        gram = np.empty((1 + terms, 1 + terms, len(which), *sizes))
+        moment = np.empty((1 + terms, len(which), *sizes))
+
+        def on_grid(values: FloatArray, *along: int) -> FloatArray:
+            """Values by problem and by these axes of the grid, to be broadcast over the others."""
+            return values.reshape(-1, *(sizes[t] if t in along else 1 for t in range(terms)))
+
+        gram[0, 0] = on_grid(self.totals[0][which].sum(axis=1))
+        moment[0] = on_grid(self.moments[0][which].sum(axis=1))
+        for i, power in enumerate(powers):
+            total = self.totals[i][which]
+            gram[0, 1 + i] = gram[1 + i, 0] = on_grid(np.einsum("pl,fl->pf", total, power), i)
+            gram[1 + i, 1 + i] = on_grid(np.einsum("pl,fl->pf", total, power * power), i)
+            moment[1 + i] = on_grid(np.einsum("pl,fl->pf", self.moments[i][which], power), i)
+            for j in range(i + 1, terms):
+                if self.tabled:
+                    cross = self._across(i, j, which, power, powers[j])
+                else:
+                    rows = [powers[t][:, self.terms[t].rows] for t in (i, j)]
+                    weighted = rows[0] * self.weights[which][:, None, :]
+                    cross = np.einsum("pin,jn->pij", weighted, rows[1])
+                gram[1 + i, 1 + j] = gram[1 + j, 1 + i] = on_grid(cross, i, j)
+        return gram.reshape(1 + terms, 1 + terms, -1), moment.reshape(1 + terms, -1)
 
 
 def _tables(rows: IntArray, weights: FloatArray, shape: tuple[int, ...]) -> FloatArray:
@@ -290,8 +306,31 @@ def _times(matrices: FloatArray, vectors: FloatArray) -> FloatArray:
     return np.einsum("pij,pj->pi", matrices, vectors)
 
 
-def _solved(matrices: FloatArray, vectors: FloatArray) -> FloatArray:
-    return np.asarray(np.linalg.solve(matrices, vectors[:, :, None])[:, :, 0], dtype=float)
+def _solved(
+    matrices: FloatArray, right: FloatArray, ridge: float, free: BoolArray | None = None
+) -> FloatArray:
+    """Solve positive definite systems; what is not free is 0.
+
+    Parameters
+    ----------
+    matrices, right : ndarray, shapes (P, w, w) and (P, w, m)
+    ridge : float
+        Share of the trace that keeps nearly collinear columns solvable.
+    free : ndarray of bool, shape (P, w), optional
+        All are, by default.
+
+    Returns
+    -------
+    ndarray, shape (P, w, m)
+    """
+    if free is None:
+        held, share = matrices.copy(), np.array(ridge)
+    else:
+        held, share = matrices * (free[:, :, None] & free[:, None, :]), np.where(free, ridge, 1.0)
+        right = right * free[:, :, None]
+    diagonal = np.einsum("pii->pi", held)
+    diagonal += share * np.einsum("pii->p", matrices)[:, None]
+    return np.asarray(np.linalg.solve(held, right))
 
 
 def _least_squares(design: FloatArray, target: FloatArray) -> FloatArray:
@@ -309,30 +348,31 @@ def _least_squares(design: FloatArray, target: FloatArray) -> FloatArray:
         triangle[:, i, i] = length
         triangle[:, i, i + 1 :] = np.einsum("pn,pjn->pj", direction, rest)
         rest -= triangle[:, i, i + 1 :, None] * direction[:, None, :]
-    return np.array([optimize.nnls(t[:, :width], t[:, width])[0] for t in triangle])
+    found = triangle[:, :, width].copy()
+    for i in range(width - 1, -1, -1):
+        found[:, i] /= np.maximum(triangle[:, i, i], 1e-300)
+        found[:, :i] -= triangle[:, :i, i] * found[:, i, None]
+    for p in np.flatnonzero(~(found >= 0).all(axis=1)):
+        found[p] = optimize.nnls(triangle[p, :, :width], triangle[p, :, width])[0]
+    return found
 
 
-def _held(grams: FloatArray, free: npt.NDArray[np.bool_], ridge: float) -> FloatArray:
-    """Matrices whose solutions are 0 where not free.
-
-    The ridge, a share of the trace, keeps nearly collinear columns solvable.
-    """
-    held = grams * (free[:, :, None] & free[:, None, :])
-    size = np.einsum("pii->p", grams)[:, None]
-    return held + (np.where(free, ridge, 1.0) * size)[:, None, :] * np.eye(grams.shape[1])
-
-
-def _non_negative(
-    grams: FloatArray, moments: FloatArray, ridge: float
-) -> tuple[FloatArray, FloatArray]:
-    """Explained sum of squares and coefficients of non-negative least squares, for a batch."""
-    everyone = np.ones(moments.shape, dtype=bool)
-    coefficients = _solved(_held(grams, everyone, ridge), moments)
+def _non_negative(grams: FloatArray, moments: FloatArray, ridge: float) -> FloatArray:
+    """Coefficients of non-negative least squares, shape (P, w), for a batch of normal equations."""
+    coefficients = _solved(grams, moments[:, :, None], ridge)[:, :, 0]
     outside = np.flatnonzero((coefficients < 0).any(axis=1))
     if len(outside):
         coefficients[outside] = _some_at_zero(grams[outside], moments[outside], ridge)
-    gain = inner(coefficients, 2 * moments - _times(grams, coefficients))
-    return gain, coefficients
+    return coefficients
+
+
+def _gains(gram: FloatArray, moment: FloatArray, ridge: float) -> FloatArray:
+    """Sum of squares that non-negative coefficients explain, problems last."""
+    c = _non_negative(gram.transpose(2, 0, 1), moment.T, ridge).T
+    width = range(len(c))
+    return np.asarray(
+        sum(c[i] * (2 * moment[i] - sum(gram[i, j] * c[j] for j in width)) for i in width)
+    )
 
 
 def _some_at_zero(grams: FloatArray, moments: FloatArray, ridge: float) -> FloatArray:
@@ -345,8 +385,7 @@ def _some_at_zero(grams: FloatArray, moments: FloatArray, ridge: float) -> Float
     coefficients = np.empty(moments.shape)
     left = np.arange(len(moments))
     while len(left):
-        right = np.where(free[left], moments[left], 0.0)
-        found = _solved(_held(grams[left], free[left], ridge), right)
+        found = _solved(grams[left], moments[left][:, :, None], ridge, free[left])[:, :, 0]
         coefficients[left] = found
         free[left] &= found >= 0
         left = left[(found < 0).any(axis=1)]
@@ -363,9 +402,8 @@ def _best_subset(grams: FloatArray, moments: FloatArray, ridge: float) -> FloatA
     subsets = np.array(list(product([False, True], repeat=width)))
     free = np.tile(subsets, (n_problems, 1))
     grams, moments = (np.repeat(a, len(subsets), axis=0) for a in (grams, moments))
-    right = np.where(free, moments, 0.0)
-    found = _solved(_held(grams, free, ridge), right)
-    gain = np.where((found >= 0).all(axis=1), inner(found, right), -np.inf)
+    found = _solved(grams, moments[:, :, None], ridge, free)[:, :, 0]
+    gain = np.where((found >= 0).all(axis=1), inner(found, moments), -np.inf)
     best = gain.reshape(n_problems, -1).argmax(axis=1)
     return found.reshape(n_problems, -1, width)[np.arange(n_problems), best]
 
@@ -414,11 +452,12 @@ def fit_power_sums(
     projection = _Projection(xs, y, weights)
     everyone = np.arange(len(weights))
     if near is not None:
-        exponents, _ = _descend(projection, everyone, near, 100, 1e-3)
+        exponents = _descend(projection, everyone, near, 100, 1e-3)[0]
     else:
         exponents = _lowest_basins(projection, everyone)
-    exponents, objective = _descend(projection, everyone, exponents, 50, 1e-10, exactly=True)
-    coefficients = projection.coefficients(exponents)
+    exponents, objective, coefficients = _descend(
+        projection, everyone, exponents, 50, 1e-10, exactly=True
+    )
     scales = np.array([term.log_scale for term in projection.terms])
     coefficients[:, 1:] *= np.exp(exponents * scales)
     return [
@@ -466,13 +505,8 @@ def _finer_starts(
 def _best_descents(
     projection: _Projection, which: IntArray, owners: IntArray, starts: FloatArray
 ) -> tuple[FloatArray, FloatArray]:
-    """Follow every start a few steps and the best two of each weighting to the bottom."""
-    exponents, objective = _descend(projection, owners, starts, 5, 1e-3)
-    order = np.lexsort((objective, owners))
-    rank = np.arange(len(order)) - np.searchsorted(owners[order], owners[order])
-    kept = order[rank < 2]
-    owners, starts = owners[kept], exponents[kept]
-    exponents, objective = _descend(projection, owners, starts, 100, 1e-3)
+    """Follow every start to the bottom; return the lowest of each weighting."""
+    exponents, objective, _ = _descend(projection, owners, starts, 100, 1e-3)
     best = np.array([np.flatnonzero(owners == r)[objective[owners == r].argmin()] for r in which])
     return exponents[best], objective[best]
 
@@ -484,27 +518,28 @@ def _descend(
     steps: int,
     near: float,
     exactly: bool = False,
-) -> tuple[FloatArray, FloatArray]:
-    """Damped Newton steps on the exponents, clipped to their range.
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Damped Newton steps on the exponents, clipped to their range; where they end.
 
     A search ends at a step shorter than ``near``, undamped, or where steps no longer grow shorter,
     which is rounding.
     """
     exponents, objective = exponents.copy(), np.empty(len(which))
+    coefficients = np.empty((len(which), 1 + exponents.shape[1]))
     rows = 0 if projection.tabled and not exactly else len(projection.y)
     evaluate = projection.evaluate_exactly if exactly else projection.evaluate
     everyone = np.arange(len(which))
     for part in parts_of(everyone, 1 + 3 * exponents.shape[1] * max(rows, 100)):
-        exponents[part], objective[part] = _descend_together(
+        exponents[part], objective[part], coefficients[part] = _descend_together(
             evaluate, which[part], exponents[part], steps, near
         )
-    return exponents, objective
+    return exponents, objective, coefficients
 
 
 def _descend_together(
     evaluate: Evaluate, which: IntArray, exponents: FloatArray, steps: int, near: float
-) -> tuple[FloatArray, FloatArray]:
-    objective, gradient, hessian = evaluate(which, exponents)
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    objective, gradient, hessian, coefficients = evaluate(which, exponents)
     damping, before = np.full(len(which), 1e-3), np.full(len(which), np.inf)
     at_work = np.arange(len(which))
     for _ in range(steps):
@@ -514,14 +549,15 @@ def _descend_together(
         at_work, trial, moved = at_work[moving], trial[moving], moved[moving]
         if not len(at_work):
             break
-        lower, trial_gradient, trial_hessian = evaluate(which[at_work], trial)
+        lower, *derivatives, trial_coefficients = evaluate(which[at_work], trial)
         # Close to the minimum the sum of squares is level to rounding, the gradient is not.
         slack = np.where(moved < 1e-4, 1e-12, 0.0) * objective[at_work]
         gained = objective[at_work] - lower
         good = gained >= -slack
         taken = at_work[good]
         exponents[taken], objective[taken] = trial[good], lower[good]
-        gradient[taken], hessian[taken] = trial_gradient[good], trial_hessian[good]
+        gradient[taken], hessian[taken] = (of[good] for of in derivatives)
+        coefficients[taken] = trial_coefficients[good]
         undamped = moved * (1 + damping[at_work])
         level = good & (undamped < 1e-4) & (undamped > 0.1 * before[at_work])
         crawls = good & (gained <= 1e-13 * lower) & (moved < 1e-3 * undamped)
@@ -534,7 +570,7 @@ def _descend_together(
         at_work = at_work[~(settled | stuck)]
         if not len(at_work):
             break
-    return exponents, objective
+    return exponents, objective, coefficients
 
 
 def _newton(

@@ -1,7 +1,7 @@
 """Recovery: each fit of each law on data simulated from the law itself, over many seeds.
 
 Suites have the size of T2's own (108 checkpoints, k = 1 to 256), counts a size like Pythia's. All
-k of a checkpoint share its scatter, as they do in real curves. `make bench` runs 200 seeds and
+k of a checkpoint share its scatter, as they do in real curves. `make slow` runs 200 seeds and
 prints the table; `make test` runs a few, which only a broken fit would fail.
 """
 

@@ -291,6 +291,7 @@ def test_make_help_names_every_command() -> None:
         "data",
         "bench",
         "bench-peers",
+        "slow",
         "interop",
         "testbed",
         "lock",
