@@ -58,7 +58,9 @@ def test_without_shares_it_is_the_beta_and_more_never_fits_worse():
     plain = fit_mixture(n, c)
     assert (plain.a, plain.b) == pytest.approx(t2.fit_beta(n=n, c=c), rel=1e-4)
     never, both = fit_mixture(n, c, never=True), fit_mixture(n, c, never=True, always=True)
-    assert plain.log_likelihood <= never.log_likelihood <= both.log_likelihood
+    rounding = 1e-9  # where a share is best at 0, two searches end at one optimum
+    assert plain.log_likelihood <= never.log_likelihood + rounding
+    assert never.log_likelihood <= both.log_likelihood + rounding
 
 
 def test_a_held_share_is_held():
