@@ -210,18 +210,16 @@ def judged(table: pd.DataFrame | None = None) -> pd.DataFrame:
         ``promised`` and ``scored`` (pass@k at N by the law and by the models), ``best_scored`` (at
         the best size), ``off`` (N over the nearest size that was trained to the budget).
     """
-    table, trained = recorded()["forecast"] if table is None else table, chosen()
+    table = recorded()["forecast"] if table is None else table
     keys = ["family", "budget", "inference", "law"]
     wide = table.pivot(index=keys, columns="what", values="value").reset_index()
     rows = []
     for _, part in wide.groupby(keys[:3]):
         family, budget, inference = part.iloc[0][keys[:3]]
-        line = answers(family).line(budget, inference)
+        line, every = answers(family).line(budget, inference), scores(family, budget, inference)
         best, low, high = interval(best_sizes(line))
         least_loss = interval(best_sizes(loss_line(budget), "loss"))[0]
-        named = trained[(trained["family"] == family) & np.isclose(trained["budget"], budget)]
-        line = pd.concat([line, variant_lines(named, inference)])
-        sizes = line["n_params"].unique()
+        sizes = every["n_params"].unique()
         hindsight = part.iloc[[0]].assign(law=MEASURED, N=least_loss, score=np.nan)
         for _, one in pd.concat([part, hindsight]).iterrows():
             rows.append(
@@ -229,8 +227,8 @@ def judged(table: pd.DataFrame | None = None) -> pd.DataFrame:
                     **{name: one[name] for name in (*keys, "N")},
                     **{"best": best, "best_low": low, "best_high": high},
                     "promised": one["score"],
-                    "scored": measured(line, one["N"]),
-                    "best_scored": measured(line, best),
+                    "scored": measured(every, one["N"]),
+                    "best_scored": measured(every, best),
                     "off": one["N"] / sizes[np.argmin(np.abs(np.log(sizes / one["N"])))],
                 }
             )
@@ -240,6 +238,19 @@ def judged(table: pd.DataFrame | None = None) -> pd.DataFrame:
 def chosen() -> pd.DataFrame:
     """Return pass@k of the models that were trained because a law had named their size."""
     return pd.read_parquet(data_folder() / "experiment" / "chosen.parquet")
+
+
+def scores(family: str, budget: float, inference: float) -> pd.DataFrame:
+    """Return the line of a pair of budgets: the sizes of the grid and those that a law named."""
+    named = chosen()
+    named = named[(named["family"] == family) & np.isclose(named["budget"], budget)]
+    return pd.concat([answers(family).line(budget, inference), variant_lines(named, inference)])
+
+
+def scored_at(N: float, family: str, budget: float, inference: float) -> float:
+    """Return the mean pass@k of the models of a size that was trained."""
+    line = scores(family, budget, inference)
+    return float(line.loc[line["n_params"] == N, "pass_at_k"].mean())
 
 
 def measured(line: pd.DataFrame, N: float) -> float:

@@ -161,8 +161,7 @@ PRESETS = {
         (
             *((width, 1) for width in (8, 12, 14)),
             *((width, 2) for width in (16, 18)),
-            *((width, 3) for width in (22, 28, 30)),
-            *((width, 5) for width in (36, 44, 54, 60)),
+            *((width, 3) for width in (22, 28, 30, 36, 44, 54, 60)),
         ),
         np.inf,
         5.12e12,

@@ -15,7 +15,6 @@ def said(numbers: Callable[[str], dict[str, str]]) -> dict[str, float]:
 
 
 def test_samples_agree_with_likelihoods(said: dict[str, float]) -> None:
-    assert abs(said["z-mean"]) < 0.02
     assert said["z-sd"] == pytest.approx(1, abs=0.02)
     assert said["off"] < 1
 
@@ -48,7 +47,6 @@ def test_the_verdicts_of_the_scorecard(said: dict[str, float]) -> None:
     assert verdict(said["hang-usual"] / said["cases"]) == "mixed"
     assert said["hang-low"] <= said["median-one"] <= said["hang-high"] < 0.8
     assert verdict(said["won"] / 100) == "mixed"
-    assert abs(said["won-sampled"] - said["won"]) <= 2
     assert verdict(said["passes"] / 100) == "fails"
     assert said["bend"] > 1.1
     assert 0 < said["recall-sure"] / 9 < 0.5

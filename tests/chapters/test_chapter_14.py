@@ -4,6 +4,8 @@ from collections.abc import Callable
 
 import pytest
 
+from t2lib.studies.forecast import chosen
+
 
 @pytest.fixture(scope="module")
 def said(numbers: Callable[[str], dict[str, str]]) -> dict[str, float]:
@@ -47,3 +49,14 @@ def test_claims_two_and_four_by_their_rules(said: dict[str, float]) -> None:
 
 def test_the_design_can_tell_a_shift_of_a_fifth(said: dict[str, float]) -> None:
     assert said["power-least"] >= 0.9
+
+
+def test_heads_matter_beside_size(said: dict[str, float]) -> None:
+    """Width 32 has 13 % more parameters than width 30, and a second head."""
+    assert said["width-32"] > 1.15 * said["width-30"]
+
+
+def test_counted_samples_of_the_chosen_agree() -> None:
+    table = chosen().query("sampled.notna() and pass_at_k > 1e-3")
+    assert len(table) > 2000
+    assert (table["sampled"] / table["pass_at_k"] - 1).abs().median() < 0.01

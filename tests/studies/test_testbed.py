@@ -73,6 +73,17 @@ def test_answers_are_counted_as_well(monkeypatch):
     assert (one["pass_at_k"] / two["pass_at_k"] - 1).abs().median() < 0.01
 
 
+def test_samples_agree_with_likelihoods():
+    """Chapter 13 says so of the counts' z-scores and of the duels of claim 5."""
+    found = testbed.likelihoods_against_samples()
+    assert found["z mean"].abs().max() < 0.02
+    won = [
+        testbed_claims.share_won(testbed_claims.duels(testbed_claims.all_lines(sampled=s)))["won"]
+        for s in (False, True)
+    ]
+    assert abs(won[0] - won[1]) <= 0.02
+
+
 def test_the_smaller_size_is_chosen_by_the_other_seeds(monkeypatch):
     usual = int(SIZES[7])
     monkeypatch.setattr(testbed_claims, "usual_size", lambda budget: usual)
