@@ -326,11 +326,11 @@ def speeds() -> pd.DataFrame:
     -------
     DataFrame
         By ``N``: ``tokens`` trained a second; ``share``, their 6 N FLOPs over a plain matrix
-        product's on the same core; answers a second with a key-value ``cache``, without
-        (``no_cache``) and by the ``tree``.
+        product's on the same core; answers a second with a key-value ``cache``, with ``no cache``
+        and by the ``tree``.
     """
     found = read_json(data_folder() / "experiment" / "clock.json")
-    table = pd.DataFrame(found["speeds"])
+    table = pd.DataFrame(found["speeds"]).rename(columns={"no_cache": "no cache"})
     N = table.pop("width").map(n_params).rename("N")
     table.insert(1, "share", 6 * N * table["tokens"] / found["product_flops"])
     return table.set_index(N)

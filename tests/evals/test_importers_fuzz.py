@@ -743,7 +743,8 @@ def test_half_a_character_is_no_part_of_a_name(tmp_path):
 
 @pytest.mark.parametrize("suffix", [".csv", ".jsonl", ".parquet"])
 def test_a_hundred_thousand_columns_are_refused_at_once(tmp_path, suffix):
-    path = tmp_path / f"wide{suffix}"
+    """Seconds at most; Parquet, whose footer alone takes some, in twice the time of writing it."""
+    path, began = tmp_path / f"wide{suffix}", time.process_time()
     names = [f"c{i}" for i in range(100_000)]
     if suffix == ".parquet":
         pyarrow.parquet.write_table(pyarrow.table({name: [1] for name in names}), path)
@@ -751,10 +752,11 @@ def test_a_hundred_thousand_columns_are_refused_at_once(tmp_path, suffix):
         path.write_text(",".join(names) + "\n" + ",".join("1" for _ in names) + "\n")
     else:
         path.write_text(json.dumps(dict.fromkeys(names, 1)) + "\n")
-    started = time.process_time()
+    made = time.process_time()
     with pytest.raises(DataError, match="100000 columns: want at most 1000"):
         t2.read_results(path)
-    assert time.process_time() - started < (3 if suffix == ".parquet" else 1)
+    limit = 2 * (made - began) if suffix == ".parquet" else 4
+    assert time.process_time() - made < limit
 
 
 @pytest.mark.parametrize("suffix", [".yml", ".csv"])

@@ -294,6 +294,7 @@ def test_make_help_names_every_command() -> None:
         "slow",
         "interop",
         "testbed",
+        "chosen",
         "lock",
     }
     assert known | {"sbom", "clean", "help"} == set(named)
