@@ -535,6 +535,7 @@
     };
     let waiting = 0;
     const later = () => {
+      asked += 1; // lines that are still being drawn belong to the values before
       delete root.dataset.ready;
       delete root.dataset.others;
       cancelAnimationFrame(waiting);
