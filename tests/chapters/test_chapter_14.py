@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from t2lib.studies.forecast import chosen
+from t2lib.studies.forecast import chosen, judged
 
 
 @pytest.fixture(scope="module")
@@ -16,6 +16,14 @@ def said(numbers: Callable[[str], dict[str, str]]) -> dict[str, float]:
 @pytest.mark.parametrize("law", ["BetaConsistentLaw", "AdditiveLaw", "BetaRegressionLaw"])
 def test_no_law_of_sampling_beats_chinchillas_size(said: dict[str, float], law: str) -> None:
     assert said["lost-Chinchilla"] < said[f"lost-{law}"]
+
+
+def test_that_hangs_on_the_budget(said: dict[str, float]) -> None:
+    """At the smaller one two laws of sampling lose less than Chinchilla's size."""
+    half = judged().query("budget == 2.56e12")
+    lost = (1 - half["scored"] / half["best_scored"]).groupby(half["law"]).median()
+    assert lost["Chinchilla"] == pytest.approx(said["half-Chinchilla"] / 100, abs=1e-3)
+    assert max(lost["BetaConsistentLaw"], lost["ProductLaw"]) < lost["Chinchilla"]
 
 
 def test_two_laws_find_good_sizes_but_on_recall(said: dict[str, float]) -> None:

@@ -62,7 +62,7 @@ def test_answers_pay_for_their_samples():
         found.line(7e3, None)
 
 
-def test_answers_are_counted_as_well(monkeypatch):
+def test_answers_are_counted_as_well():
     """From counts, the unbiased estimate; a k beyond the samples leaves the size out."""
     checkpoints = pd.DataFrame({"n_params": [10, 100], "budget": [6e3, 6e3]})
     counted = testbed.Answers(checkpoints, np.array([[5.0, 0.0], [2.0, 10.0]]), 10)
