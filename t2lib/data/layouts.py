@@ -458,15 +458,18 @@ SAMPLED = "_sampled"  # the ending of a task of the testbed whose questions were
 
 def testbed_questions(task: str) -> pd.DataFrame:
     """Read the question table of a task from ``data/testbed``."""
-    import pandas as pd
+    import pyarrow.parquet as pq
 
     is_sampled = task.endswith(SAMPLED)
     path = data_folder() / "testbed" / ("samples.parquet" if is_sampled else "likelihoods.parquet")
-    try:
-        table = pd.read_parquet(path, filters=[("task", "==", task)])
+    words = ["suite", "model", "task"]
+    try:  # words as categories until they are checked: a third of the time
+        found = pq.read_table(path, filters=[("task", "==", task)], read_dictionary=words)
+        table = found.to_pandas()
     except (OSError, ValueError) as error:
         raise DataError(f"{path}: not a table of questions: {clip(str(error))}") from None
-    return validate(table, "questions_counts" if is_sampled else "questions_nll", str(path))
+    checked = validate(table, "questions_counts" if is_sampled else "questions_nll", str(path))
+    return checked.astype(dict.fromkeys(words, object))
 
 
 def testbed_parts(task: str) -> Iterator[Part]:

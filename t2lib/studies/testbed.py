@@ -116,14 +116,12 @@ class Answers:
         From samples, of the whole number of samples below k; NaN where that is more than there are.
         """
         ks = np.broadcast_to(np.asarray(k, dtype=float), len(self.nll))
-        return np.array([self._one(row, one) for row, one in zip(self.nll, ks, strict=True)])
-
-    def _one(self, row: FloatArray, k: float) -> float:
         if not self.n_samples:
-            return float(pass_at_k_from_nll(row, k).mean())
-        if k > self.n_samples:
-            return np.nan
-        return float(pass_at_k(self.n_samples, row, int(k)).mean())
+            each = zip(self.nll, ks, strict=True)
+            return np.array([pass_at_k_from_nll(row, one) for row, one in each])
+        whole = np.minimum(np.floor(ks), self.n_samples)[:, None]
+        counted = pass_at_k(self.n_samples, self.nll, whole).mean(axis=1)
+        return np.where(ks > self.n_samples, np.nan, counted)
 
     def line(self, budget: float, inference: float | None) -> pd.DataFrame:
         """Return the checkpoints of a training budget with ``k`` and ``pass_at_k``.
@@ -279,22 +277,17 @@ def likelihoods_against_samples() -> pd.DataFrame:
     """
     rows = []
     for family in FAMILIES:
-        keys = ["model", "n_tokens", "question"]
-        nll = load_questions("testbed", family)[[*keys, "nll"]]
-        counts = load_questions("testbed", family + SAMPLED)[[*keys, "n_samples", "n_correct"]]
-        both = nll.merge(counts, on=keys, validate="one_to_one")
-        p = np.exp(-both["nll"])
-        by = [both["model"], both["n_tokens"]]
-        exact = (-np.expm1(128 * np.log1p(-p.clip(upper=1 - 1e-12)))).groupby(by).mean()
-        counted = pass_at_k(both["n_samples"], both["n_correct"], 128)
-        off = (pd.Series(counted, both.index).groupby(by).mean() / exact - 1).abs()
-        off = off[p.groupby(by).mean() >= 1e-3].median()
-        both, p = both[(p > 1e-3) & (p < 1 - 1e-3)], p[(p > 1e-3) & (p < 1 - 1e-3)]
-        n, c = both["n_samples"], both["n_correct"]
+        p, counts = np.exp(-answers(family).nll), answers(family, sampled=True)
+        n, c = counts.n_samples, counts.nll
+        exact = (-np.expm1(128 * np.log1p(-p.clip(max=1 - 1e-12)))).mean(axis=1)
+        off = np.abs(counts.passed(128) / exact - 1)[p.mean(axis=1) >= 1e-3]
+        told = (p > 1e-3) & (p < 1 - 1e-3)
+        p, c = p[told], c[told]
         z = (c - n * p) / np.sqrt(n * p * (1 - p))
-        shares = {"expected": p.mean(), "seen": (c / n).mean()}
-        row = {"family": family, "questions": len(both), **shares}
-        rows.append(row | {"z mean": z.mean(), "z s.d.": z.std(), "off": off})
+        row = {"family": family, "questions": told.sum()}
+        row |= {"expected": p.mean(), "seen": (c / n).mean()}
+        row |= {"z mean": z.mean(), "z s.d.": z.std(ddof=1), "off": np.median(off)}
+        rows.append(row)
     return pd.DataFrame(rows).set_index("family")
 
 

@@ -107,25 +107,26 @@ def hangs_on(spans: Sequence[float] = (2.5, SPAN, 6.0)) -> pd.DataFrame:
         A row a choice: cases that are smaller for sure than at one sample, and than the size of
         least loss (none is left out for guessing here), each with the median ratio.
     """
-    found: dict[str, list[tuple[float, float, float, float]]] = {}
+    judged: dict[str, list[tuple[float, float, float, float]]] = {}
     for family, budget, inference in cases():
         lines, counted = (
-            [answers(family, sampled=s).line(budget, one) for one in (inference, None)]
-            for s in (False, True)
+            [found.line(budget, one) for one in (inference, None)]
+            for found in (answers(family), answers(family, sampled=True))
         )
+        losses = loss_line(budget)
         choices = {f"within a factor of {span:g}": (lines, span, -1) for span in spans}
         seeds = lines[0]["seed"].unique()
         choices |= {f"without seed {seed}": (lines, SPAN, seed) for seed in seeds}
         choices |= {"from samples": (counted, SPAN, -1)}
         for name, (pair, span, without) in choices.items():
-            three = zip((*pair, loss_line(budget)), ("pass_at_k", "pass_at_k", "loss"), strict=True)
+            three = zip((*pair, losses), ("pass_at_k", "pass_at_k", "loss"), strict=True)
             best, one, usual = (
                 best_sizes(line[line["seed"] != without], value, span=span) for line, value in three
             )
             (a, _, a_high), (b, _, b_high) = interval(best / one), interval(best / usual)
-            found.setdefault(name, []).append((a, b, a_high < 1, b_high < 1))
+            judged.setdefault(name, []).append((a, b, a_high < 1, b_high < 1))
     rows = {}
-    for name, values in found.items():
+    for name, values in judged.items():
         a, b, a_sure, b_sure = np.array(values, dtype=float).T
         rows[name] = [a_sure.sum(), np.median(a), b_sure.sum(), np.median(b)]
     names = ["sure, one sample", "ratio, one sample", "sure, least loss", "ratio, least loss"]

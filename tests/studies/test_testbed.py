@@ -73,6 +73,16 @@ def test_answers_are_counted_as_well():
     assert (one["pass_at_k"] / two["pass_at_k"] - 1).abs().median() < 0.01
 
 
+def test_samples_and_likelihoods_are_of_the_same_answers():
+    """Both are read as arrays, so their rows have to be the same checkpoints and questions."""
+    keys = ["model", "n_params", "n_tokens", "question"]
+    for family in testbed.FAMILIES:
+        likely = t2.load_questions("testbed", family)[keys]
+        pd.testing.assert_frame_equal(
+            likely, t2.load_questions("testbed", f"{family}_sampled")[keys]
+        )
+
+
 def test_samples_agree_with_likelihoods():
     """Chapter 13 says so of the counts' z-scores and of the duels of claim 5."""
     found = testbed.likelihoods_against_samples()
