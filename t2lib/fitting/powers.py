@@ -17,7 +17,7 @@ from scipy import optimize, special
 
 from t2lib._checks import FloatArray, at_least_one, counted, require
 from t2lib.fitting.huber import fit_huber_logs
-from t2lib.fitting.projection import EXPONENT_RANGE, PowerSum, fit_power_sum, inner
+from t2lib.fitting.projection import EXPONENT_RANGE, PowerSum, fit_power_sum, fit_power_sums, inner
 from t2lib.fitting.result import Fit, Residuals
 from t2lib.laws import (
     AdditiveLaw,
@@ -353,35 +353,45 @@ def fit_at_each_k(
     Q = x["pass_at_k"]
     require(Q < 1, "pass_at_k", Q, "must be below 1: its logarithm is fitted")
     ks = np.unique(at_least_one(x["k"]))
+    rows = [np.flatnonzero(x["k"] == value) for value in ks]
+    sizes = []
+    for value, here in zip(ks, rows, strict=True):
+        own = {"N": x["N"][here], "D": x["D"][here]}
+        if by_compute:
+            own = {"C": 6 * own["N"] * own["D"]}
+        try:
+            sizes.append(_columns(dict(own), n_parameters=1 + 2 * len(own), vary=tuple(own)))
+        except ValueError as error:
+            raise ValueError(f"at k = {value:g}: {error}") from None
+    # The k of the same checkpoints, mostly all, are fitted side by side.
+    alike: dict[bytes, list[int]] = {}
+    for i, own in enumerate(sizes):
+        alike.setdefault(np.array(list(own.values())).tobytes(), []).append(i)
+    fits: dict[int, PowerSum] = {}
+    for which in alike.values():
+        y = np.stack([-np.log(Q[rows[i]]) for i in which])
+        together = fit_power_sums(list(sizes[which[0]].values()), y, 1 / y**2)
+        fits |= dict(zip(which, together, strict=True))
     laws: list[Chinchilla] = []
     params: dict[str, float] = {}
     bounds: list[str] = []
     objective = 0.0
-    for value in ks:
-        here = x["k"] == value
-        y = -np.log(Q[here])
-        sizes = {"N": x["N"][here], "D": x["D"][here]}
-        if by_compute:
-            sizes = {"C": 6 * sizes["N"] * sizes["D"]}
-        try:
-            sizes = _columns(dict(sizes), n_parameters=1 + 2 * len(sizes), vary=tuple(sizes))
-        except ValueError as error:
-            raise ValueError(f"at k = {value:g}: {error}") from None
-        found = fit_power_sum(list(sizes.values()), y, 1 / y**2)
+    for i, value in enumerate(ks):
+        found = fits[i]
         if by_compute:  # Chinchilla's second term switched off
             one = Chinchilla(
                 found.constant, float(found.coefficients[0]), 0.0, float(found.exponents[0]), 1.0
             )
-            terms = {"A": ("alpha", sizes["C"])}
+            terms = {"A": ("alpha", sizes[i]["C"])}
         else:
             one = _as_chinchilla(found)
-            terms = {"A": ("alpha", sizes["N"]), "B": ("beta", sizes["D"])}
+            terms = {"A": ("alpha", sizes[i]["N"]), "B": ("beta", sizes[i]["D"])}
         laws.append(one)
         objective += found.objective
         names = ("E", "A", "alpha") if by_compute else ("E", "A", "B", "alpha", "beta")
-        own = {name: getattr(one, name) for name in names}
-        params |= {f"{name}[{value:g}]": number for name, number in own.items()}
-        for bound in _power_bounds(own, terms, 1 / y**2):
+        numbers = {name: getattr(one, name) for name in names}
+        params |= {f"{name}[{value:g}]": number for name, number in numbers.items()}
+        for bound in _power_bounds(numbers, terms, np.log(Q[rows[i]]) ** -2):
             name, _, rest = bound.partition(" ")
             bounds.append(f"{name}[{value:g}] {rest}")
     law = LawsAtEachK(tuple(ks.tolist()), tuple(laws), by_compute)

@@ -89,7 +89,8 @@ class _Projection:
 
     def __init__(self, xs: list[FloatArray], y: FloatArray, weights: FloatArray) -> None:
         self.terms = [_Term(x) for x in xs]
-        self.y, self.weights = y, np.ascontiguousarray(weights)
+        self.weights = np.ascontiguousarray(weights)
+        self.y = np.broadcast_to(y, weights.shape)
         self.square = inner(self.weights, y * y)
         self.evaluations = 0
         terms = len(xs)
@@ -122,7 +123,7 @@ class _Projection:
             weighted = matrix * self.weights[which][:, None, :]
             return (
                 np.einsum("...in,...jn->...ij", weighted, matrix),
-                np.einsum("pin,n->pi", weighted, self.y),
+                np.einsum("pin,pn->pi", weighted, self.y[which]),
             )
         width = 1 + sum(block.shape[-2] for block in blocks)
         gram, moment = np.empty((len(which), width, width)), np.empty((len(which), width))
@@ -149,7 +150,7 @@ class _Projection:
     def _rows(self, blocks: list[FloatArray]) -> FloatArray:
         """The constant and the functions at each row, shape (..., functions, n)."""
         width = 1 + sum(block.shape[-2] for block in blocks)
-        matrix = np.empty((*blocks[0].shape[:-2], width, len(self.y)))
+        matrix = np.empty((*blocks[0].shape[:-2], width, self.y.shape[1]))
         matrix[..., 0, :] = 1
         for block, term, here in zip(blocks, self.terms, self.own, strict=True):
             matrix[..., here, :] = block[..., term.rows]
@@ -191,7 +192,7 @@ class _Projection:
         """
         root = np.sqrt(self.weights[which])
         matrix = self._rows(self._derivatives_by_level(exponents)) * root[:, None, :]
-        design, target = matrix[:, self.design], root * self.y
+        design, target = matrix[:, self.design], root * self.y[which]
         c = _least_squares(design, target)
         residuals = np.einsum("pc,pcn->pn", c, design) - target
         gram = np.einsum("pin,pjn->pij", matrix, matrix)
@@ -437,8 +438,10 @@ def fit_power_sums(
 
     Parameters
     ----------
-    xs, y
+    xs
         As there.
+    y : ndarray, shape (n,) or (R, n)
+        Targets, the same for all weightings or each with its own.
     weights : ndarray, shape (R, n)
         Weights of the squared residuals, not negative. A bootstrap's are how often it drew a row.
     near : ndarray, shape (R, terms), optional
@@ -526,7 +529,7 @@ def _descend(
     """
     exponents, objective = exponents.copy(), np.empty(len(which))
     coefficients = np.empty((len(which), 1 + exponents.shape[1]))
-    rows = 0 if projection.tabled and not exactly else len(projection.y)
+    rows = 0 if projection.tabled and not exactly else projection.y.shape[1]
     evaluate = projection.evaluate_exactly if exactly else projection.evaluate
     everyone = np.arange(len(which))
     for part in parts_of(everyone, 1 + 3 * exponents.shape[1] * max(rows, 100)):

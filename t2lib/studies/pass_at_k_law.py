@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from scipy import optimize, special, stats
+from scipy import special, stats
 
 from t2lib._checks import FloatArray
 from t2lib.data.curves import load_published
 from t2lib.data.registry import Recorded, recorded
 from t2lib.data.suites import load_questions
-from t2lib.fitting.beta import fit_beta_consistent_counts, fit_beta_regression_counts
+from t2lib.fitting.batches import ChinchillaRefit, Refit
+from t2lib.fitting.beta import (
+    _pass_and_slopes,
+    fit_beta_consistent_counts,
+    fit_beta_regression_counts,
+)
+from t2lib.fitting.descent import descend
 from t2lib.fitting.powers import Fit, fit_chinchilla
+from t2lib.fitting.table import parameter_names
 from t2lib.laws import BetaRegressionLaw, Chinchilla
 from t2lib.passk import beta_pass_at_k
 
@@ -174,7 +182,10 @@ def _concentration(mean: FloatArray, target: FloatArray, k: int) -> FloatArray:
 
 
 def refit_with_ceiling(
-    rows: pd.DataFrame, law: BetaRegressionLaw, ceiling: float | None = None
+    rows: pd.DataFrame,
+    law: BetaRegressionLaw,
+    ceiling: float | None = None,
+    chinchilla: Chinchilla | None = None,
 ) -> Fit:
     """Fit both stages again with the ceiling theta2 held, starting from a fitted law.
 
@@ -190,21 +201,25 @@ def refit_with_ceiling(
         Where the search starts.
     ceiling : float, optional
         Value of theta2; the law's own by default.
+    chinchilla : Chinchilla, optional
+        First stage; by default fitted to the rows.
 
     Returns
     -------
     Fit
         Its objective is the sum of squared errors of pass@k.
     """
-    first = fit_chinchilla(rows["n_params"], rows["n_tokens"], rows["mean_nll"])
-    losses = first.law.loss(rows["n_params"], rows["n_tokens"])
+    sizes = rows["n_params"], rows["n_tokens"]
+    first = chinchilla or fit_chinchilla(*sizes, rows["mean_nll"]).law
+    losses = first.loss(*sizes)
     K = np.array([c for c in rows if isinstance(c, int | np.integer)], dtype=float)
     theta, sse = _second_stage(losses, rows[K.astype(int)].to_numpy(), law.theta, ceiling, K)
-    made = BetaRegressionLaw(first.law, theta)
+    made = BetaRegressionLaw(first, theta)
     residuals = rows[K.astype(int)].to_numpy() - _at_losses(made, losses, K)
     return Fit(
         law=made,
-        params=first.params | dict(zip(_THETA, theta, strict=True)),
+        params={name: getattr(first, name) for name in parameter_names(first)}
+        | dict(zip(_THETA, theta, strict=True)),
         objective=sse,
         residuals=residuals.ravel(),
         at_bounds=(),
@@ -213,11 +228,42 @@ def refit_with_ceiling(
 
 
 def refit_and_predict(
-    rows: pd.DataFrame, law: BetaRegressionLaw, N: float = 1e9, D: float = 1e11
+    rows: pd.DataFrame,
+    law: BetaRegressionLaw,
+    N: float = 1e9,
+    D: float = 1e11,
+    chinchilla: Chinchilla | None = None,
 ) -> dict[str, float]:
     """Parameters of :func:`refit_with_ceiling`, and ``pass@1`` of a model of N and D."""
-    fit = refit_with_ceiling(rows, law)
+    fit = refit_with_ceiling(rows, law, chinchilla=chinchilla)
     return fit.params | {"pass@1": float(fit.law.pass_at_k(N, D, 1))}
+
+
+@dataclass(frozen=True)
+class CeilingRefit:
+    """:func:`refit_and_predict` as a fit function for :func:`~t2lib.bootstrap`.
+
+    The first stages of its resamples are fitted side by side.
+    """
+
+    law: BetaRegressionLaw
+
+    def __call__(self, rows: pd.DataFrame) -> dict[str, float]:
+        """Refit one table."""
+        return refit_and_predict(rows, self.law)
+
+    def batch(self, table: pd.DataFrame, counts: FloatArray) -> list[Refit]:
+        """Refit every resample of a table, as :meth:`~t2lib.ChinchillaRefit.batch` does."""
+        found: list[Refit] = []
+        firsts = ChinchillaRefit(loss="mean_nll").batch(table, counts)
+        for first, times in zip(firsts, counts, strict=True):
+            if isinstance(first, ValueError):
+                found.append(first)
+            else:
+                rows = table.take(np.repeat(np.arange(len(table)), times))
+                law = Chinchilla(**first[0])
+                found.append((refit_and_predict(rows, self.law, chinchilla=law), ()))
+        return found
 
 
 def _second_stage(
@@ -236,23 +282,30 @@ def _second_stage(
     Q, R = np.linalg.qr(interpolate)
     target = Q.T @ seen
 
-    def curve(v: FloatArray) -> FloatArray:
-        mean = held * special.expit(v[0] - v[1] * (grid - center))
-        nu = np.exp(v[2] + v[3] * (grid - center))
-        return beta_pass_at_k((mean * nu)[:, None], ((1 - mean) * nu)[:, None], K)
+    away = grid - center
 
-    found = optimize.least_squares(
-        lambda v: (R @ curve(v) - target).ravel(),
+    def residuals(v: FloatArray) -> tuple[FloatArray, FloatArray]:
+        share = special.expit(v[0] - v[1] * away)
+        mean, nu = held * share, np.exp(v[2] + v[3] * away)
+        one = np.ones_like(away)
+        mean_wrt = mean * (1 - share) * np.stack([one, -away, 0 * one, 0 * one])
+        nu_wrt = nu * np.stack([0 * one, 0 * one, one, away])
+        a_wrt = mean * nu_wrt + nu * mean_wrt
+        a, b = (mean * nu)[:, None], ((1 - mean) * nu)[:, None]
+        value, by_a, by_b = _pass_and_slopes(a, b, K)
+        slopes = by_a * a_wrt[:, :, None] + by_b * (nu_wrt - a_wrt)[:, :, None]
+        return (R @ value - target).ravel(), (R @ slopes).reshape(4, -1)
+
+    first = np.array(
         [
             start[1] * (middle_start - center),
             start[1],
             start[3] + start[4] * center,
             start[4],
-        ],
-        xtol=1e-9,
-        ftol=1e-12,
+        ]
     )
-    odds, steepness, log_nu, slope = found.x.tolist()
+    found = descend(residuals, first, np.full(4, -np.inf), np.full(4, np.inf), near=1e-7)
+    odds, steepness, log_nu, slope = found.parameters.tolist()
     theta = (
         float(center + odds / steepness),
         steepness,
@@ -261,7 +314,7 @@ def _second_stage(
         slope,
     )
     out_of_reach = np.sum(seen**2) - np.sum(target**2)
-    return theta, float(2 * found.cost + out_of_reach)
+    return theta, found.objective + float(out_of_reach)
 
 
 def ceiling_profile(
