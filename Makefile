@@ -23,7 +23,7 @@ LEFT_OUT := tests/interop/left_out.txt
 unexport PYTHONDONTWRITEBYTECODE
 
 # Processes share the cores already; threads of the linear algebra on top only get in the way.
-test bench bench-peers slow: export OPENBLAS_NUM_THREADS = 1
+test lab bench bench-peers slow: export OPENBLAS_NUM_THREADS = 1
 
 book: $(ENVIRONMENT) ## run every chapter that changed and build the site, _build/html/index.html
 	@$(BIN)/python book/build.py

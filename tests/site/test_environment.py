@@ -124,6 +124,15 @@ def test_environment_yml_is_the_lock() -> None:
     assert packages == {"pip": ["-r requirements.lock"]}
 
 
+def test_a_student_computes_on_one_thread() -> None:
+    """On Binder, which starts everything through `start`, and by `make lab`, as the site does."""
+    asked = 'echo "$OPENBLAS_NUM_THREADS"'
+    found = subprocess.run([ROOT / "start", "sh", "-c", asked], capture_output=True, text=True)
+    assert (found.returncode, found.stdout) == (0, "1\n")
+    makefile = (ROOT / "Makefile").read_text()
+    assert re.search(r"^test lab .*: export OPENBLAS_NUM_THREADS = 1$", makefile, re.MULTILINE)
+
+
 def test_workflow_actions_are_pinned() -> None:
     """By commit, since a tag can move."""
     for path in (ROOT / ".github/workflows").glob("*.yml"):
