@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -26,6 +27,11 @@ os.environ.setdefault("MPLBACKEND", "Agg")
 PROXIES = ["HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"]
 NO_NETWORK = dict.fromkeys(PROXIES, "http://127.0.0.1:9")  # nobody answers there
 one_thread()  # as the testbed trains; before any test starts JAX
+# What one process of this run of the tests has compiled, all others take; gone when the run ends.
+if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
+    COMPILED = tempfile.TemporaryDirectory(prefix="t2-compiled-")
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = COMPILED.name
+    os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
 # A machine that also builds the book is now and then slow; that is no failure.
 settings.register_profile("shared", deadline=None)
 settings.load_profile("shared")

@@ -82,7 +82,7 @@ def browser(chromium: str) -> Iterator[Any]:
 
 
 class Visit:
-    """One page in the browser, with everything that went wrong on it."""
+    """One page at a time in the browser, with everything that went wrong on it."""
 
     def __init__(self, browser: Any, url: str, width: int = 1440, scheme: str = "light") -> None:
         self.faults: list[str] = []
@@ -93,9 +93,19 @@ class Visit:
         self.page.on("console", self._console)
         self.page.on("pageerror", lambda error: self.faults.append(f"script error: {error}"))
         self.page.on("response", self._response)
+        self.go(url)
+
+    def go(self, url: str) -> None:
+        """Open another page of the site, and begin to note its faults."""
+        self.faults.clear()
         self.page.goto(url, wait_until="load")
         self.page.add_style_tag(content="* { transition: none !important }")  # colours hold still
         self.page.evaluate("() => window.MathJax?.startup?.promise")
+
+    def show(self, width: int, scheme: str) -> None:
+        """Set the width of the window, and light or dark."""
+        self.page.set_viewport_size({"width": width, "height": 900})
+        self.page.emulate_media(color_scheme=scheme)
 
     def _only_this_host(self, route: Any) -> None:
         if route.request.url.startswith((self.origin, "data:", "blob:")):

@@ -147,14 +147,14 @@ def test_results_come_in_the_order_of_the_calls_and_calls_are_taken_as_needed(cl
     assert {pid for _, pid in done} <= set(worker_pids(client)) - {os.getpid()}
 
 
-def small_suite(task: str) -> Iterator[Likelihoods]:
-    """Three parts of four checkpoints, in place of the released ones."""
+def small_likelihoods(suite: str, task: str) -> Iterator[Likelihoods]:
+    """Three parts of four checkpoints, in place of the real ones."""
     rng = np.random.default_rng(len(task))
     for part in range(3):
         checkpoints = pd.DataFrame(
             {
-                "suite": "gemstones",
-                "model": [f"Gemstone-{part}" for _ in range(4)],
+                "suite": suite,
+                "model": [f"model {part}" for _ in range(4)],
                 "task": task,
                 "n_params": 1e8 + part,
                 "n_tokens": 1e9 * np.arange(1, 5),
@@ -163,18 +163,19 @@ def small_suite(task: str) -> Iterator[Likelihoods]:
         yield Likelihoods(checkpoints, rng.gamma(2.0, 1.0, (4, 300)).astype(np.float32))
 
 
-def small_counts(task: str) -> Iterator[Samples]:
-    """One Pythia checkpoint of three questions, in place of the released ones."""
+def small_counts(suite: str, task: str) -> Iterator[Samples]:
+    """One checkpoint of three questions, in place of the real ones."""
     counts = {"question": [1, 2, 3], "n_samples": 16, "n_correct": [0, 3, 16]}
-    keys = {"suite": "pythia", "model": "Pythia-70M", "task": task}
+    keys = {"suite": suite, "model": "model", "task": task}
     table = pd.DataFrame({**keys, "n_params": 7e7, "n_tokens": 2e9, **counts})
     yield Samples(table, np.array([1, 10]))
 
 
 def test_curves_are_the_same_to_the_byte(client, tmp_path, monkeypatch):
     """The workers get what they compute on: they neither have nor need the released files."""
-    for name, parts in {"gemstones": small_suite, "pythia": small_counts}.items():
-        monkeypatch.setitem(curves.SUITES, name, replace(curves.SUITES[name], parts=parts))
+    for name, suite in curves.SUITES.items():
+        small = small_likelihoods if name == "gemstones" else small_counts
+        monkeypatch.setitem(curves.SUITES, name, replace(suite, parts=partial(small, name)))
     with joblib.parallel_config("dask"):
         there = curves.build(tmp_path / "there")
     here = curves.build(tmp_path / "here", jobs=1)

@@ -21,6 +21,8 @@ import build
 CHAPTERS = ["02", "04", "05", "09"]
 # OpenBLAS's newest kernels that every machine of today runs with one thread, its oldest with two.
 MACHINES = [("Haswell", "1"), ("Prescott", "2")]
+# Two threads are asked to sleep between two products: OpenBLAS would keep a core busy with waiting.
+SLEEP = {"OPENBLAS_THREAD_TIMEOUT": "4"}  # 2^4 ticks
 
 
 def texts(notebook: Path) -> list[tuple[int, str, str]]:
@@ -47,7 +49,7 @@ def run(chapter: Path, core: str, threads: str, folder: Path) -> list[tuple[int,
     command = [sys.executable, ROOT / "book/worker.py", "execute", chapter, out]
     done = subprocess.Popen(
         [*command, json.dumps(settings)],
-        env={**os.environ, "OPENBLAS_CORETYPE": core, "OPENBLAS_NUM_THREADS": threads},
+        env=os.environ | SLEEP | {"OPENBLAS_CORETYPE": core, "OPENBLAS_NUM_THREADS": threads},
         stdin=subprocess.PIPE,  # the worker ends once this closes
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

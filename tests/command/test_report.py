@@ -6,7 +6,6 @@ import re
 import pandas as pd
 import pytest
 from matplotlib import pyplot as plt
-from pages import BROWSER_FLAGS
 from suites import HOSTILE, curve_table
 
 import t2lib as t2
@@ -101,31 +100,25 @@ def test_the_report_shows_the_numbers_it_was_given(page):
 
 
 @pytest.mark.parametrize("width", [390, 1440])
-def test_the_report_opens_whole_and_asks_no_host(page, chromium, width):
-    from playwright.sync_api import sync_playwright
-
+def test_the_report_opens_whole_and_asks_no_host(page, browser, width):
     faults, asked = [], []
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=BROWSER_FLAGS)
-        tab = browser.new_page(viewport={"width": width, "height": 900})
-        tab.set_default_timeout(60_000)
-        tab.on("console", lambda message: faults.append(message.text))
-        tab.on("pageerror", lambda error: faults.append(str(error)))
-        tab.on("dialog", lambda dialog: faults.append("a script ran"))
-        tab.on("request", lambda request: asked.append(request.url))
-        tab.goto(page.as_uri())
-        headings = tab.locator("h2").all_inner_texts()
-        images = tab.evaluate(
-            "[...document.images].map(i => [i.naturalWidth > 0, i.alt.length > 20])"
-        )
-        formulas = tab.locator("p.formula").count()
-        wide = tab.evaluate("document.documentElement.scrollWidth")
-        links = tab.evaluate(
-            "[...document.links].filter(a => !document.querySelector(a.hash)).map(a => a.href)"
-        )
-        hostile = tab.get_by_text("<img src=x onerror=alert(1)>").count()
-        acting = tab.locator("script, [onerror], iframe, table b, table i").count()
-        browser.close()
+    tab = browser.new_page(viewport={"width": width, "height": 900})
+    tab.set_default_timeout(60_000)
+    tab.on("console", lambda message: faults.append(message.text))
+    tab.on("pageerror", lambda error: faults.append(str(error)))
+    tab.on("dialog", lambda dialog: faults.append("a script ran"))
+    tab.on("request", lambda request: asked.append(request.url))
+    tab.goto(page.as_uri())
+    headings = tab.locator("h2").all_inner_texts()
+    images = tab.evaluate("[...document.images].map(i => [i.naturalWidth > 0, i.alt.length > 20])")
+    formulas = tab.locator("p.formula").count()
+    wide = tab.evaluate("document.documentElement.scrollWidth")
+    links = tab.evaluate(
+        "[...document.links].filter(a => !document.querySelector(a.hash)).map(a => a.href)"
+    )
+    hostile = tab.get_by_text("<img src=x onerror=alert(1)>").count()
+    acting = tab.locator("script, [onerror], iframe, table b, table i").count()
+    tab.close()
     assert faults == []
     assert [url for url in asked if not url.startswith(("data:", page.as_uri()))] == []
     assert headings == [

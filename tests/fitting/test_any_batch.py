@@ -182,6 +182,7 @@ def differing_processes() -> list[str]:
 def in_a_process(what: str, core: str, threads: int | None) -> list[str]:
     """What differs under these kernels; skips the test where the machine has no such kernels."""
     env = {**os.environ, "OPENBLAS_CORETYPE": core, "PYTHONPATH": str(HERE)}
+    env["OPENBLAS_THREAD_TIMEOUT"] = "4"  # 2^4 ticks: threads that wait for work soon sleep
     env.pop("OPENBLAS_NUM_THREADS", None)
     if threads:
         env["OPENBLAS_NUM_THREADS"] = str(threads)

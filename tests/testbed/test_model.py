@@ -6,7 +6,7 @@ import pytest
 from scipy import stats
 
 from t2lib.testbed import clock, corpus, model, sample, score
-from t2lib.testbed.presets import n_params
+from t2lib.testbed.presets import n_params, rate_rule
 from t2lib.testbed.train import loss
 
 forward = jax.jit(model.forward)
@@ -55,6 +55,12 @@ def test_the_model_is_the_one_in_numpy(width):
     logits, _ = forward(weights, text)
     for found, one in zip(logits, text, strict=True):
         np.testing.assert_allclose(found, numpy_logits(weights, one), atol=2e-4)
+
+
+def test_what_follows_from_the_width():
+    widths = (8, 12, 16, 24, 32, 48, 64, 128, 256)
+    assert [model.heads(width) for width in widths] == [1, 1, 1, 1, 2, 3, 2, 4, 8]
+    np.testing.assert_allclose([rate_rule(width) for width in (4, 16, 64)], [0.02, 0.01, 0.005])
 
 
 def test_gradients_are_finite_differences():
