@@ -134,7 +134,7 @@ class Preset:
 
 PRESETS = {
     "tiny": Preset(
-        tuple((width, 1) for width in (8, 16, 24, 32)),
+        tuple((width, 1) for width in (8, 16, 32)),
         2**19,
         1e11,
         1000,
