@@ -299,12 +299,13 @@ def about_duels(scores: Scores) -> pd.DataFrame:
         if len(path) > 3 and path["C"].max() > 2 * path["C"].min():
             falls.append(here | {"holds": stats.spearmanr(path["C"], path["loss"])[0] > 0})
         small = checkpoints.merge(scores[task, metric, budget], on=keys)
+        pairs = path.merge(small, how="cross", suffixes=("", "_small"))
+        apart = np.abs(np.log(pairs["C_small"] / pairs["C"]))
+        smaller = pairs["n_params_small"] / pairs["n_params"]
+        gains = pairs["loss"] - pairs["loss_small"]
         for tolerance, share in itertools.product((1.12, 1.25), (0.5, 0.25)):
-            pairs = path.merge(small, how="cross", suffixes=("", "_small"))
-            near = np.abs(np.log(pairs["C_small"] / pairs["C"])) <= np.log(tolerance)
-            pairs = pairs[(pairs["n_params_small"] <= share * pairs["n_params"]) & near]
-            if len(pairs) >= 5:
-                gain = pairs["loss"] - pairs["loss_small"]
+            gain = gains[(apart <= np.log(tolerance)) & (smaller <= share)]
+            if len(gain) >= 5:
                 fight = here | {"tolerance": tolerance, "size": share, "gain": gain.mean()}
                 fights.append(fight | {"holds": (gain > 0).mean() > 0.5})
     return pd.concat(
