@@ -171,17 +171,15 @@ def curves_of(part: Part) -> pd.DataFrame:
     checkpoint has: beyond it that question's estimate is undefined, and leaving the question out
     would make the curve jump for a reason that is not k.
     """
-    import pandas as pd
-
     if isinstance(part, Likelihoods):
         table = part.checkpoints.loc[part.checkpoints.index.repeat(len(LIKELIHOOD_K))]
         return table.reset_index(drop=True).assign(**likelihood_columns(part.nll, LIKELIHOOD_K))
-    curves = []
+    keys, curves = [], []
     for key, group in part.questions.groupby(CHECKPOINT, sort=False):
         n, c = (group[name].to_numpy() for name in ("n_samples", "n_correct"))
-        columns = sample_columns(n, c, np.union1d(part.k, 2 ** np.arange(40)))
-        curves.append(_labelled(key, pd.DataFrame(columns)))
-    return pd.concat(curves, ignore_index=True)
+        keys.append(key)
+        curves.append(sample_columns(n, c, np.union1d(part.k, 2 ** np.arange(40))))
+    return _labelled(keys, curves)
 
 
 def likelihood_columns(
@@ -238,37 +236,33 @@ def sample_columns(
 
 def histograms_of(part: Part) -> pd.DataFrame:
     """Count the questions in bins of log p, p = exp(-NLL) or c / n, for every checkpoint."""
-    import pandas as pd
-
     if isinstance(part, Likelihoods):
-        keys = part.checkpoints[CHECKPOINT].itertuples(index=False, name=None)
-        pairs = zip(keys, -part.nll.astype(float), strict=True)
-        return pd.concat(
-            [_labelled(key, _histogram(log_p)) for key, log_p in pairs], ignore_index=True
-        )
-    parts = []
+        keys = list(part.checkpoints[CHECKPOINT].itertuples(index=False, name=None))
+        return _labelled(keys, [_histogram(row) for row in -part.nll.astype(float)])
+    keys, histograms = [], []
     for key, group in part.questions.groupby(CHECKPOINT, sort=False):
         with np.errstate(divide="ignore"):  # c = 0: never answered
             log_p = np.log(group["n_correct"].to_numpy() / group["n_samples"].to_numpy())
-        parts.append(_labelled(key, _histogram(log_p)))
-    return pd.concat(parts, ignore_index=True)
+        keys.append(key)
+        histograms.append(_histogram(log_p))
+    return _labelled(keys, histograms)
 
 
-def _labelled(checkpoint: tuple[Any, ...], table: pd.DataFrame) -> pd.DataFrame:
-    """Put the checkpoint's columns before a table's own."""
+def _labelled(checkpoints: list[tuple[Any, ...]], columns: list[dict[str, Any]]) -> pd.DataFrame:
+    """Put each checkpoint's columns before those of its rows."""
     import pandas as pd
 
-    names = dict(zip(CHECKPOINT, checkpoint, strict=True))
-    return pd.DataFrame(names, index=table.index).join(table)
+    tables = [pd.DataFrame(each) for each in columns]
+    labels = pd.DataFrame(checkpoints, columns=CHECKPOINT)
+    labels = labels.loc[labels.index.repeat([len(table) for table in tables])]
+    return labels.reset_index(drop=True).join(pd.concat(tables, ignore_index=True))
 
 
-def _histogram(log_p: npt.NDArray[np.float64]) -> pd.DataFrame:
+def _histogram(log_p: npt.NDArray[np.float64]) -> dict[str, Any]:
     """Count values in bins of BIN_WIDTH below 0; -inf has a bin of its own."""
-    import pandas as pd
-
     places = np.minimum(np.floor(log_p / BIN_WIDTH), -1.0)  # log p = 0 goes to the last bin
     low, counts = np.unique(places * BIN_WIDTH, return_counts=True)
-    return pd.DataFrame({"log_p_low": low, "log_p_high": low + BIN_WIDTH, "n_questions": counts})
+    return {"log_p_low": low, "log_p_high": low + BIN_WIDTH, "n_questions": counts}
 
 
 class _Writer:
