@@ -11,6 +11,7 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -194,13 +195,15 @@ def refitted(family: str, rows: pd.DataFrame) -> pd.DataFrame:
 # ------------------------------------------------------------------------------ then it is trained
 
 
-def judged(table: pd.DataFrame | None = None) -> pd.DataFrame:
+def judged(table: pd.DataFrame | None = None, *, without: int = -1) -> pd.DataFrame:
     """Hold each forecast against the models trained after it.
 
     Parameters
     ----------
     table : DataFrame, optional
         As :func:`forecast` returns; the recorded one by default.
+    without : int
+        A seed that is left out, but of sizes that were trained with one or two.
 
     Returns
     -------
@@ -216,9 +219,11 @@ def judged(table: pd.DataFrame | None = None) -> pd.DataFrame:
     rows = []
     for _, part in wide.groupby(keys[:3]):
         family, budget, inference = part.iloc[0][keys[:3]]
-        line, every = answers(family).line(budget, inference), scores(family, budget, inference)
-        best, low, high = interval(best_sizes(line))
-        least_loss = interval(best_sizes(loss_line(budget), "loss"))[0]
+        every, losses = scores(family, budget, inference), loss_line(budget)
+        few = every.groupby("n_params")["seed"].transform("nunique") < 3
+        every = every[few | (every["seed"] != without)]
+        best, low, high = interval(best_sizes(every[every["variant"].isna()]))
+        least_loss = interval(best_sizes(losses[losses["seed"] != without], "loss"))[0]
         sizes = every["n_params"].unique()
         hindsight = part.iloc[[0]].assign(law=MEASURED, N=least_loss, score=np.nan)
         for _, one in pd.concat([part, hindsight]).iterrows():
@@ -235,16 +240,27 @@ def judged(table: pd.DataFrame | None = None) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def lost(rows: pd.DataFrame) -> pd.Series:
+    """Median over cases of the pass@k that each law's size loses against the best, per cent."""
+    share = 1 - rows["scored"] / rows["best_scored"]
+    return 100 * share.groupby(rows["law"]).median()
+
+
 def chosen() -> pd.DataFrame:
     """Return pass@k of the models that were trained because a law had named their size."""
     return pd.read_parquet(data_folder() / "experiment" / "chosen.parquet")
 
 
+@cache
 def scores(family: str, budget: float, inference: float) -> pd.DataFrame:
-    """Return the line of a pair of budgets: the sizes of the grid and those that a law named."""
+    """Return the line of a pair of budgets: the sizes of the grid and those that a law named.
+
+    The latter have the ``variant`` "chosen", the others none.
+    """
     named = chosen()
     named = named[(named["family"] == family) & np.isclose(named["budget"], budget)]
-    return pd.concat([answers(family).line(budget, inference), variant_lines(named, inference)])
+    lines = [answers(family).line(budget, inference), variant_lines(named, inference)]
+    return pd.concat(lines, ignore_index=True)
 
 
 def scored_at(N: float, family: str, budget: float, inference: float) -> float:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from t2lib.studies.forecast import chosen, judged
+from t2lib.studies.forecast import LAWS, chosen, judged, lost
 
 
 @pytest.fixture(scope="module")
@@ -13,17 +13,13 @@ def said(numbers: Callable[[str], dict[str, str]]) -> dict[str, float]:
     return {name: float(text.split(" ")[0]) for name, text in numbers("14").items()}
 
 
-@pytest.mark.parametrize("law", ["BetaConsistentLaw", "AdditiveLaw", "BetaRegressionLaw"])
-def test_no_law_of_sampling_beats_chinchillas_size(said: dict[str, float], law: str) -> None:
-    assert said["lost-Chinchilla"] < said[f"lost-{law}"]
-
-
-def test_that_hangs_on_the_budget(said: dict[str, float]) -> None:
-    """At the smaller one two laws of sampling lose less than Chinchilla's size."""
-    half = judged().query("budget == 2.56e12")
-    lost = (1 - half["scored"] / half["best_scored"]).groupby(half["law"]).median()
-    assert lost["Chinchilla"] == pytest.approx(said["half-Chinchilla"] / 100, abs=1e-3)
-    assert max(lost["BetaConsistentLaw"], lost["ProductLaw"]) < lost["Chinchilla"]
+@pytest.mark.parametrize("seed", range(-1, 6))
+def test_no_law_of_sampling_beats_chinchillas_size(seed: int) -> None:
+    """With any one seed left out, too. It hangs on the budget: at the smaller, two laws do."""
+    rows = judged(without=seed)
+    every, half = lost(rows), lost(rows.query("budget == 2.56e12"))
+    assert every["Chinchilla"] < every[list(LAWS)].min()
+    assert half[["BetaConsistentLaw", "ProductLaw"]].max() < half["Chinchilla"]
 
 
 def test_two_laws_find_good_sizes_but_on_recall(said: dict[str, float]) -> None:
