@@ -211,7 +211,8 @@ def judged(table: pd.DataFrame | None = None, *, without: int = -1) -> pd.DataFr
         ``family, budget, inference, law, N`` (forecast; of :data:`MEASURED` the size of least loss
         among the models themselves), ``best, best_low, best_high`` (measured, 95 % over seeds),
         ``promised`` and ``scored`` (pass@k at N by the law and by the models), ``best_scored`` (at
-        the best size), ``off`` (N over the nearest size that was trained to the budget).
+        the best size), ``off`` (N over the nearest size that was trained to the budget), ``lost``
+        (per cent of ``best_scored``).
     """
     table = recorded()["forecast"] if table is None else table
     keys = ["family", "budget", "inference", "law"]
@@ -237,13 +238,13 @@ def judged(table: pd.DataFrame | None = None, *, without: int = -1) -> pd.DataFr
                     "off": one["N"] / sizes[np.argmin(np.abs(np.log(sizes / one["N"])))],
                 }
             )
-    return pd.DataFrame(rows)
+    found = pd.DataFrame(rows)
+    return found.assign(lost=100 * (1 - found["scored"] / found["best_scored"]))
 
 
 def lost(rows: pd.DataFrame) -> pd.Series:
-    """Median over cases of the pass@k that each law's size loses against the best, per cent."""
-    share = 1 - rows["scored"] / rows["best_scored"]
-    return 100 * share.groupby(rows["law"]).median()
+    """Median over cases of what each law's size loses, from :func:`judged`."""
+    return rows.groupby("law")["lost"].median()
 
 
 def chosen() -> pd.DataFrame:

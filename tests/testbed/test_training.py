@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -9,6 +10,7 @@ import sys
 import numpy as np
 import pandas as pd
 import pytest
+from at_hand import ROOT
 
 from t2lib._checks import DataError
 from t2lib.command.app import main
@@ -117,6 +119,12 @@ def test_variants_of_a_checkpoint(whole, tmp_path):
         assert found[name].mean() < found["tuned=no"].mean() - 0.1
     with pytest.raises(DataError, match="no checkpoints to vary"):
         variants.vary_all(tmp_path, PRESETS["tiny"])
+
+
+def test_the_book_says_how_many_runs_there_are():
+    text = (ROOT / "book/rerun.md").read_text()
+    said = re.findall(r"^make (?:testbed|chosen).*?(\d+) (?:small )?runs", text, re.MULTILINE)
+    assert [int(n) for n in said] == [len(PRESETS[p].runs()) for p in ("tiny", "laptop", "chosen")]
 
 
 def test_what_the_chosen_sizes_score(tmp_path, capsys):
