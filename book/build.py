@@ -25,7 +25,6 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
 
@@ -225,47 +224,46 @@ class Workers:
         return code
 
 
-def execute_chapter(
-    workers: Workers, chapter: Path, out: Path, settings: dict[str, Any], bar: tqdm
-) -> float:
-    """Run one chapter in a process of its own and return the seconds that its cells took.
+def execute(
+    workers: Workers,
+    jobs: int,
+    tasks: list[dict[str, Any]],
+    *,
+    on_cell: Callable[[], object],
+    on_end: Callable[[str, float], None],
+) -> None:
+    """Run chapters, `jobs` at a time; tell of every cell, and of a chapter its cells' seconds.
 
     Raises
     ------
     BuildError
         Where a cell fails.
     """
-    started, last, other = time.perf_counter(), 0, list[str]()
-    failure: dict[str, Any] = {}
-    seconds = 0.0
+    failed, other = dict[str, Any](), list[str]()
 
     def on_line(line: str) -> None:
-        nonlocal last, seconds
         try:
             message = dict(json.loads(line))
         except (ValueError, TypeError):
             other.append(line.rstrip())
             return
         if "error" in message:
-            failure.update(message)
+            failed.update(message)
         elif "seconds" in message:
-            seconds = message["seconds"]
+            name = Path(message["chapter"]).stem
+            say(f"{name}: {message['took']:.1f} s")
+            on_end(name, message["seconds"])
         else:
-            bar.update(message["cell"] - last)
-            last = message["cell"]
+            on_cell()
 
-    arguments = [str(chapter), str(out), json.dumps(settings)]
-    code = workers.run("execute", *arguments, on_line=on_line)
-    if failure:
-        first_line = next(iter(failure["source"].strip().splitlines()), "")
-        raise BuildError(
-            f"chapters/{chapter.name}, cell {failure['number']} ({first_line}): {failure['error']}"
-        )
-    if code and not workers.ended:
-        raise BuildError(f"chapters/{chapter.name}: " + ("\n".join(other) or f"exit code {code}"))
-    if not code:
-        say(f"{chapter.stem}: {time.perf_counter() - started:.1f} s")
-    return seconds
+    with workers:
+        code = workers.run("execute", str(jobs), json.dumps(tasks), on_line=on_line)
+    if failed:
+        first_line = next(iter(failed["source"].strip().splitlines()), "")
+        where = f"chapters/{failed['chapter']}, cell {failed['number']} ({first_line})"
+        raise BuildError(f"{where}: {failed['error']}")
+    if code:
+        raise BuildError("the chapters' worker: " + ("\n".join(other) or f"exit code {code}"))
 
 
 def execute_chapters(
@@ -282,24 +280,22 @@ def execute_chapters(
         left.unlink()
     changed = [c for c in chapters if last_key(out[c]) != keys[c]]
     todo = choose(chapters, only, changed, [c for c in chapters if not out[c].is_file()])
+    # The longest first, as last measured: none is left alone at the end.
+    seconds = read_times(folder)
+    todo.sort(key=lambda chapter: -seconds.get(chapter.stem, 1e9))
+    tasks = [
+        {"chapter": str(c), "out": str(out[c]), "parameters": parameters, "key": keys[c]}
+        for c in todo
+    ]
     cells = sum(len(json.loads(c.read_text())["cells"]) for c in todo)
-    with (
-        tqdm(total=cells, unit="cell", disable=not (todo and sys.stderr.isatty())) as bar,
-        ThreadPoolExecutor(max_workers=jobs) as pool,
-        workers,
-    ):
-        settings = {c: {"parameters": parameters, "key": keys[c]} for c in todo}
-        # The longest first, as last measured: none is left alone at the end.
-        seconds = read_times(folder)
-        todo.sort(key=lambda chapter: -seconds.get(chapter.stem, 1e9))
-        running = {
-            pool.submit(execute_chapter, workers, c, out[c], settings[c], bar): c.stem for c in todo
-        }
-        for number, future in enumerate(as_completed(running)):
-            # The first that failed raises here, and leaving ends the others.
-            seconds[running[future]] = future.result()
-            write_whole(folder / TIMES, json.dumps(seconds, indent=1, sort_keys=True))
-            bar.set_description(f"{number + 1} of {len(todo)} chapters")
+
+    def on_end(name: str, took: float) -> None:
+        seconds[name] = took
+        write_whole(folder / TIMES, json.dumps(seconds, indent=1, sort_keys=True))
+
+    if tasks:
+        with tqdm(total=cells, unit="cell", disable=not sys.stderr.isatty()) as bar:
+            execute(workers, jobs, tasks, on_cell=bar.update, on_end=on_end)
     for chapter in chapters:
         # A chapter that was kept although its code changed shows what was run.
         if last_key(out[chapter]) == keys[chapter]:

@@ -1,10 +1,10 @@
 """One step of the build in a process of its own; `book/build.py` starts these.
 
-    worker.py execute CHAPTER.ipynb OUT.ipynb JSON   run a chapter through papermill
-    worker.py render SOURCE OUT [BUILDER]            render the staged book with Jupyter Book
-    worker.py print FOLDER PAGE OUT.pdf              print the book, rendered as one page
+    worker.py execute JOBS JSON              run chapters through papermill, so many at a time
+    worker.py render SOURCE OUT [BUILDER]    render the staged book with Jupyter Book
+    worker.py print FOLDER PAGE OUT.pdf      print the book, rendered as one page
 
-A worker and every process it started (a kernel and that kernel's children) end as soon as its
+A worker and every process it started (kernels and those kernels' children) end as soon as its
 standard input closes. So nothing outlives the build, however the build itself ends.
 """
 
@@ -13,6 +13,8 @@ import os
 import re
 import sys
 import threading
+import time
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +37,13 @@ def environment(root: Path) -> dict[str, str]:
     }
 
 
+def end(code: int) -> None:
+    """End the whole process tree."""
+    for child in psutil.Process().children(recursive=True):
+        child.kill()
+    os._exit(code)
+
+
 def end_with_parent() -> None:
     """Watch standard input and end the whole process tree once it closes."""
 
@@ -42,9 +51,7 @@ def end_with_parent() -> None:
         # os.read, not sys.stdin: a thread blocked in sys.stdin would hold up a normal exit.
         while os.read(0, 1):
             pass
-        for child in psutil.Process().children(recursive=True):
-            child.kill()
-        os._exit(1)
+        end(1)
 
     threading.Thread(target=watch, daemon=True).start()
 
@@ -91,12 +98,26 @@ def settle(notebook: Any) -> None:
                 data["text/plain"] = re.sub(r" at 0x[0-9a-f]+", "", data["text/plain"])
 
 
-def execute(chapter: Path, out: Path, settings: dict[str, Any]) -> int:
-    """Run `chapter` through papermill; `out` appears whole, and only if every cell succeeded."""
+def execute(jobs: int, tasks: list[dict[str, Any]]) -> int:
+    """Run chapters in this order, `jobs` at a time, until one fails."""
+    import kernels
+
+    kernels.prepare()
+    with ThreadPoolExecutor(jobs) as pool:
+        for done in as_completed([pool.submit(execute_one, **task) for task in tasks]):
+            if not done.result():
+                end(1)
+    return 0
+
+
+def execute_one(chapter: str, out: str, parameters: dict[str, Any], key: str) -> bool:
+    """Run a chapter through papermill; `out` appears whole, and only if every cell succeeded."""
     import papermill
+    from kernels import Kernels
     from nbformat import NotebookNode, read, v4, write
     from papermill.engines import NBClientEngine, papermill_engines
 
+    started, name = time.perf_counter(), Path(chapter).name
     cell_now = {"source": "", "number": 0}
 
     class ReportingEngine(NBClientEngine):
@@ -110,47 +131,48 @@ def execute(chapter: Path, out: Path, settings: dict[str, Any]) -> int:
                 own = [c for c in nb_man.nb.cells[: index or 0] if not injected(c)]
                 source = f"{cell.metadata.get('solves', '')} {cell.source}"
                 cell_now.update(source=source, number=len(own) + 1)
-                report(cell=cell_now["number"])
+                report(chapter=name, cell=cell_now["number"])
                 start(cell, index, **more)
 
             nb_man.cell_start = report_start
             return super().execute_managed_notebook(nb_man, kernel_name, **options)
 
-    papermill_engines.register("reporting", ReportingEngine)
-    declared = papermill.inspect_notebook(str(chapter))
-    parameters = {k: v for k, v in settings["parameters"].items() if k in declared}
-    unfinished = out.with_suffix(".failed.ipynb")
+    papermill_engines.register(name, ReportingEngine)
+    declared = papermill.inspect_notebook(chapter)
+    unfinished = Path(out).with_suffix(".failed.ipynb")
     # What the solutions say in code must run too, after the chapter; it is not shown as output.
     source = read(chapter, as_version=4)
-    for name, code in solutions(source):
-        source.cells.append(v4.new_code_cell(code, metadata={"solves": name}))
+    for exercise, code in solutions(source):
+        source.cells.append(v4.new_code_cell(code, metadata={"solves": exercise}))
     write(source, unfinished)
     try:
         notebook = papermill.execute_notebook(
             unfinished,
             unfinished,
-            parameters,
-            engine_name="reporting",
+            {name: value for name, value in parameters.items() if name in declared},
+            engine_name=name,
             progress_bar=False,
-            cwd=chapter.parent,
+            kernel_manager_class=Kernels,
+            resources={"metadata": {"path": str(Path(chapter).parent)}},
         )
     except Exception as error:  # whatever went wrong in the chapter, the build has to name it
-        name = getattr(error, "ename", type(error).__name__)
+        kind = getattr(error, "ename", type(error).__name__)
         text = getattr(error, "evalue", None) or str(error)
-        report(error=f"{name}: {text}", **cell_now)
-        return 1
+        report(chapter=name, error=f"{kind}: {text}", **cell_now)
+        return False
     notebook.cells = [cell for cell in notebook.cells if "solves" not in cell.metadata]
     ran = [cell.metadata.papermill.get("duration") or 0 for cell in notebook.cells]
-    report(seconds=round(sum(ran), 1))
     settle(notebook)
     # Times and paths of this machine do not belong into a page that others compare with theirs.
     for part in [notebook, *notebook.cells]:
         part.metadata.pop("papermill", None)
         part.metadata.pop("execution", None)
-    notebook.metadata["build_key"] = settings["key"]
+    notebook.metadata["build_key"] = key
     write(notebook, unfinished)
     os.replace(unfinished, out)
-    return 0
+    took = time.perf_counter() - started
+    report(chapter=name, seconds=round(sum(ran), 1), took=round(took, 1))
+    return True
 
 
 def render(source: str, out: str, builder: str = "html") -> int:
@@ -177,5 +199,5 @@ if __name__ == "__main__":
     end_with_parent()
     step, *given = sys.argv[1:]
     if step == "execute":
-        sys.exit(execute(Path(given[0]), Path(given[1]), json.loads(given[2])))
+        sys.exit(execute(int(given[0]), json.loads(given[1])))
     sys.exit(render(*given) if step == "render" else print_book(*given))

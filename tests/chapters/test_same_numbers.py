@@ -44,11 +44,11 @@ def texts(notebook: Path) -> list[tuple[int, str, str]]:
 
 def run(chapter: Path, core: str, threads: str, folder: Path) -> list[tuple[int, str, str]]:
     """Run a chapter on such a machine, and read what it says."""
-    settings = {"parameters": build.QUICK_PARAMETERS, "key": ""}
     out = folder / f"{core}.ipynb"
-    command = [sys.executable, ROOT / "book/worker.py", "execute", chapter, out]
+    task = {"chapter": str(chapter), "out": str(out), "key": ""}
+    task["parameters"] = build.QUICK_PARAMETERS
     done = subprocess.Popen(
-        [*command, json.dumps(settings)],
+        [sys.executable, ROOT / "book/worker.py", "execute", "1", json.dumps([task])],
         env=os.environ | SLEEP | {"OPENBLAS_CORETYPE": core, "OPENBLAS_NUM_THREADS": threads},
         stdin=subprocess.PIPE,  # the worker ends once this closes
         stdout=subprocess.PIPE,
