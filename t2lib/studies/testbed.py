@@ -188,7 +188,11 @@ def best_sizes(line: pd.DataFrame, value: str = "pass_at_k", *, span: float = SP
     Series
         N by seed. Seeds that lack one of these sizes are left out.
     """
-    seeds, N, y = objectives(line, value)
+    return minima(*objectives(line, value), span=span)
+
+
+def minima(seeds: pd.Index, N: FloatArray, y: FloatArray, *, span: float = SPAN) -> pd.Series:
+    """Return :func:`best_sizes` of what :func:`objectives` returns."""
     near = near_best(N, y, span)
     whole = np.asarray(np.isfinite(y[:, near]).all(axis=1))
     found = parabola_minimum(np.log(N[near]), y[whole][:, near])

@@ -41,6 +41,8 @@ from t2lib.studies.testbed import (
     by_seed,
     interval,
     loss_line,
+    minima,
+    objectives,
     samples,
     variant_lines,
     variants,
@@ -109,19 +111,20 @@ def hangs_on(spans: Sequence[float] = (2.5, SPAN, 6.0)) -> pd.DataFrame:
     """
     judged: dict[str, list[tuple[float, float, float, float]]] = {}
     for family, budget, inference in cases():
-        lines, counted = (
-            [found.line(budget, one) for one in (inference, None)]
-            for found in (answers(family), answers(family, sampled=True))
-        )
-        losses = loss_line(budget)
+        losses = objectives(loss_line(budget), "loss")
+        both = answers(family), answers(family, sampled=True)
+        scores = [
+            [objectives(found.line(budget, one), "pass_at_k") for one in (inference, None)]
+            for found in both
+        ]
+        lines, counted = ([*pair, losses] for pair in scores)
         choices = {f"within a factor of {span:g}": (lines, span, -1) for span in spans}
-        seeds = lines[0]["seed"].unique()
-        choices |= {f"without seed {seed}": (lines, SPAN, seed) for seed in seeds}
+        choices |= {f"without seed {seed}": (lines, SPAN, seed) for seed in lines[0][0]}
         choices |= {"from samples": (counted, SPAN, -1)}
-        for name, (pair, span, without) in choices.items():
-            three = zip((*pair, losses), ("pass_at_k", "pass_at_k", "loss"), strict=True)
+        for name, (three, span, without) in choices.items():
             best, one, usual = (
-                best_sizes(line[line["seed"] != without], value, span=span) for line, value in three
+                minima(seeds[seeds != without], N, y[seeds != without], span=span)
+                for seeds, N, y in three
             )
             (a, _, a_high), (b, _, b_high) = interval(best / one), interval(best / usual)
             judged.setdefault(name, []).append((a, b, a_high < 1, b_high < 1))

@@ -263,10 +263,20 @@ def questions(family: str, *, asked: bool = False) -> Questions:
         For an unknown family.
     """
     require_one_of(family, FAMILIES, "family")
+    content = _asked_contents(family)
+    families = np.full(len(content), FAMILIES.index(family))
+    text = _written(families, content, np.full(len(content), asked))
+    if family == "recall":
+        return Questions(text, 5 if asked else 11, FACT_ANSWER)
+    return Questions(text, 10 if asked else 9, STEPS)
+
+
+@cache
+def _asked_contents(family: str) -> Indices:
+    """Draw what a family's questions are about."""
     number = FAMILIES.index(family)
     uniform = _uniforms(2**41 + number, 0, 2**18)
-    families = np.full(len(uniform), number)
-    content = _contents(families, uniform[:, 2:11])
+    content = _contents(np.full(len(uniform), number), uniform[:, 2:11])
     if family == "recall":  # each tested fact once, after the next fact with which it is held out
         content = content[is_tested(content[:, 1])]
         content = content[np.sort(np.unique(content[:, 1], return_index=True)[1])]
@@ -275,11 +285,7 @@ def questions(family: str, *, asked: bool = False) -> Questions:
     else:
         content = content[is_held_out(number, content)]
         content = content[np.sort(np.unique(content, axis=0, return_index=True)[1])]
-    content = content[:QUESTIONS]
-    text = _written(families[: len(content)], content, np.full(len(content), asked))
-    if family == "recall":
-        return Questions(text, 5 if asked else 11, FACT_ANSWER)
-    return Questions(text, 10 if asked else 9, STEPS)
+    return content[:QUESTIONS]
 
 
 def guess_level(family: str, k: int = 1, n_documents: int = 2**16) -> float:
