@@ -69,10 +69,26 @@ def use_style() -> None:
         }
     )
     if "ipykernel" in sys.modules:
+        from IPython import get_ipython
         from matplotlib_inline.backend_inline import set_matplotlib_formats
 
-        # The dots per inch are those of pixels: of the PNG, and of clouds of thousands of dots.
-        set_matplotlib_formats("svg", "retina", dpi=192, metadata={"Date": None})
+        set_matplotlib_formats()  # none of its own, each of which would lay the figure out anew
+        get_ipython().display_formatter.mimebundle_formatter.for_type(Figure, _images)
+
+
+def _images(fig: Figure) -> tuple[dict[str, str], dict[str, dict[str, int]]]:
+    """Return a figure as SVG and PNG, with the PNG's size on the page."""
+    from IPython.core.pylabtools import print_figure, retina_figure
+
+    fig.draw_without_rendering()
+    layout, box = fig.get_layout_engine(), fig.get_tightbbox()
+    fig.set_layout_engine("none")
+    # The dots per inch are those of pixels: of the PNG, and of clouds of thousands of dots.
+    look = {"bbox_inches": box.padded(mpl.rcParams["savefig.pad_inches"]), "dpi": 192}
+    svg = print_figure(fig, "svg", metadata={"Date": None}, **look)
+    png, size = retina_figure(fig, base64=True, **look)
+    fig.set_layout_engine(layout)
+    return {"image/svg+xml": svg, "image/png": png}, {"image/png": size}
 
 
 def engineering(value: float, _position: int | None = None) -> str:

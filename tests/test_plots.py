@@ -1,11 +1,16 @@
 """The shared figures: what they draw is what the laws say, and every axis says what it is."""
 
+import base64
+import re
+import struct
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
 
 import t2lib as t2
+from t2lib import plots
 
 CHINCHILLA = t2.Chinchilla(E=0.8, A=300.0, B=2000.0, alpha=0.32, beta=0.36)
 LAW = t2.BetaConsistentLaw(CHINCHILLA, c0=0.8, c1=0.6)
@@ -193,3 +198,19 @@ def test_fitted_parabolas_pass_through_their_dots():
     assert [len(line) for line in lines] == [60, 1, 1, 60, 1]  # the second has no diamond
     np.testing.assert_allclose(lines[1][0], lines[0][-1])
     np.testing.assert_allclose(lines[4][0], lines[3][0])
+
+
+def test_a_figure_is_laid_out_once_for_both_of_its_formats() -> None:
+    """Both show the same, the page's pixels are half of the PNG's, and no date is in the SVG."""
+    fig, ax = plt.subplots(layout="constrained", figsize=(4, 3))
+    ax.plot([1, 2])
+    layout = fig.get_layout_engine()
+    images, about = plots._images(fig)
+    assert fig.get_layout_engine() is layout
+    assert set(images) == {"image/svg+xml", "image/png"}
+    assert "<dc:date>" not in images["image/svg+xml"]
+    width, height = struct.unpack(">II", base64.b64decode(images["image/png"])[16:24])
+    assert about["image/png"] == {"width": width // 2, "height": height // 2}
+    points = re.findall(r'(?:width|height)="([\d.]+)pt"', images["image/svg+xml"])
+    inches = [float(number) / 72 for number in points]
+    np.testing.assert_allclose(inches, [width / 192, height / 192], atol=0.02)

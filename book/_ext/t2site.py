@@ -243,6 +243,16 @@ def protect_pages(app: Sphinx, error: Exception | None) -> None:
         path.write_text(policy.protect(polish.sidebar(html), attributes), encoding="utf-8")
 
 
+def use_two_processes(app: Sphinx, _config: Config) -> None:
+    """Read and write pages side by side, for which Jupyter Book has no setting.
+
+    The one extension that does not say whether this is safe works after all pages are read.
+    """
+    app.parallel = 2
+    silent = app.extensions["sphinx_multitoc_numbering"]
+    silent.parallel_read_safe = silent.parallel_write_safe = True
+
+
 def setup(app: Sphinx) -> dict[str, bool]:
     """Register with Sphinx."""
     app.add_directive("t2-api", ApiListing)
@@ -250,6 +260,7 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.add_directive("t2-recorded", RecordedListing)
     app.connect("missing-reference", resolve_by_name)
     app.connect("config-inited", quote_overview)
+    app.connect("config-inited", use_two_processes)
     app.connect("builder-inited", copy_mathjax)
     app.connect("builder-inited", write_declarations)
     app.connect("html-page-context", place_footer_links)
