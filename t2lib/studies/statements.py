@@ -81,7 +81,7 @@ def thinned(curves: pd.DataFrame, every: int = 9) -> pd.DataFrame:
 
 
 def plans_under_every_choice(
-    curves: pd.DataFrame, budgets: Sequence[float] = BUDGETS
+    curves: pd.DataFrame, only: str | None = None, budgets: Sequence[float] = BUDGETS
 ) -> pd.DataFrame:
     """Refit Chinchilla's and the T2 laws under every combination of the choices below.
 
@@ -89,19 +89,29 @@ def plans_under_every_choice(
     Tokens per parameter: any, or at most 400. Outliers: kept, or without one model that gets worse.
     N: all parameters, or all but the embeddings. Loss of the first stage: squares or Huber.
 
+    Parameters
+    ----------
+    curves : DataFrame
+        Gemstones' curve table.
+    only : str, optional
+        One of the choices of tasks, instead of all: "ARC-Easy", "HellaSwag" or "mean".
+    budgets : sequence of float
+        Inference FLOPs per token.
+
     Returns
     -------
     DataFrame
         As :func:`~t2lib.studies.specification_curve.specifications`.
     """
+    tasks = {
+        "ARC-Easy": ["arce"],
+        "HellaSwag": ["hellaswag_zeroshot"],
+        "mean": tasks_that_follow_training(curves),
+    }
     return specifications(
         thinned(curves),
         law=("Chinchilla", *LAWS),
-        tasks={
-            "ARC-Easy": ["arce"],
-            "HellaSwag": ["hellaswag_zeroshot"],
-            "mean": tasks_that_follow_training(curves),
-        },
+        tasks=tasks if only is None else {only: tasks[only]},
         k={"1 to 16": (1, 4, 16), "1 to 256": (1, 16, 256)},
         max_ratio=(np.inf, 400),
         outliers={"kept": None, "no 1024x28": _without_weak},
