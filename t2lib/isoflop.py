@@ -7,6 +7,8 @@ through them then gives N* and D* at any budget. The third approach is
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
@@ -38,19 +40,22 @@ def at_equal_compute(runs: pd.DataFrame, train_flops: npt.ArrayLike) -> pd.DataF
         Where a budget is not positive and finite.
     """
     levels = np.atleast_1d(positive(train_flops, "train_flops"))
-    rows = []
-    for model, run in runs.sort_values("n_tokens").groupby("model", sort=True):
-        size = float(run["n_params"].iloc[0])
+    rows: list[tuple[Any, ...]] = []
+    runs = runs.sort_values(["model", "n_tokens"])
+    models, first = np.unique(runs["model"].to_numpy(), return_index=True)
+    columns = (runs[c].to_numpy(float) for c in ("n_params", "n_tokens", "loss"))
+    each = zip(*(np.split(column, first[1:]) for column in columns), strict=True)
+    for model, (sizes, seen, losses) in zip(models, each, strict=True):
+        size, log_D = float(sizes[0]), np.log(seen)
         tokens = levels / (6 * size)
-        log_D = np.log(run["n_tokens"].to_numpy(float))
         inside = (np.log(tokens) >= log_D[0]) & (np.log(tokens) <= log_D[-1])
-        loss = np.interp(np.log(tokens), log_D, run["loss"].to_numpy(float))
+        loss = np.interp(np.log(tokens), log_D, losses)
         rows += [
             (C, model, size, D, L)
             for C, D, L in zip(levels[inside], tokens[inside], loss[inside], strict=True)
         ]
-    columns = ["train_flops", "model", "n_params", "n_tokens", "loss"]
-    table = pd.DataFrame(rows, columns=columns)
+    names = ["train_flops", "model", "n_params", "n_tokens", "loss"]
+    table = pd.DataFrame(rows, columns=names)
     return table.sort_values(["train_flops", "n_params"], ignore_index=True)
 
 
@@ -69,13 +74,12 @@ def envelope(points: pd.DataFrame) -> pd.DataFrame:
         ``train_flops, N, D, loss, inside``; a row a budget. ``inside`` is False where the best
         size is the smallest or the largest at hand: the true optimum may lie beyond it.
     """
-    rows = []
-    for _, group in points.groupby("train_flops"):
-        C = float(group["train_flops"].iloc[0])
-        best = group.loc[group["loss"].idxmin()]
-        inside = group["n_params"].min() < best["n_params"] < group["n_params"].max()
-        rows.append((C, best["n_params"], best["n_tokens"], best["loss"], bool(inside)))
-    return pd.DataFrame(rows, columns=["train_flops", "N", "D", "loss", "inside"])
+    points = points.reset_index(drop=True)
+    levels = points.groupby("train_flops")
+    best = points.loc[levels["loss"].idxmin(), ["train_flops", "n_params", "n_tokens", "loss"]]
+    best = best.set_axis(["train_flops", "N", "D", "loss"], axis=1).reset_index(drop=True)
+    smallest, largest = (levels["n_params"].agg(end).to_numpy() for end in ("min", "max"))
+    return best.assign(inside=(smallest < best["N"]) & (best["N"] < largest))
 
 
 def isoflop_parabolas(points: pd.DataFrame) -> pd.DataFrame:

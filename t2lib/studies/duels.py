@@ -11,19 +11,21 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 from scipy import stats
 from scipy.interpolate import PchipInterpolator
 
-from t2lib._checks import BoolArray, FloatArray, IntArray
+from t2lib._checks import FloatArray, IntArray
 from t2lib.isoflop import at_equal_compute, envelope
 from t2lib.uncertainty.resampling import bootstrap
+from t2lib.uncertainty.summaries import Weighted
 
 ONE_SAMPLE = 0.0
 _NEAR = 1.5  # factor of the ratio within which a checkpoint is like the rule
 _TOLERANCE = 1.12  # factor of training compute within which two checkpoints are equal
 _CASE = ["task", "inference_flops"]
-_RUN = ["task", "model", "n_params"]
+_CHECKPOINT = ["task", "model", "n_params", "n_tokens"]
 
 
 # ------------------------------------------------------------------------- pass@k at equal budgets
@@ -34,7 +36,7 @@ def samples_of(n_params: float, inference_flops: float) -> int:
     return int(inference_flops / (2 * n_params) * (1 + 1e-12)) if inference_flops else 1
 
 
-def between_k(known: FloatArray, values: FloatArray, k: float) -> FloatArray:
+def between_k(known: FloatArray, values: FloatArray, k: npt.ArrayLike) -> FloatArray:
     """Pass@k between known k, monotone in logarithms.
 
     Parameters
@@ -42,27 +44,31 @@ def between_k(known: FloatArray, values: FloatArray, k: float) -> FloatArray:
     known : ndarray, shape (K,)
     values : ndarray, shape (..., K)
         Positive.
-    k : float
+    k : float or ndarray, shape (...)
+        One for all curves, or each curve's own.
 
     Returns
     -------
     ndarray, shape (...)
     """
-    curve = PchipInterpolator(np.log(known), np.log(values), axis=-1)
-    return np.asarray(np.exp(curve(np.log(k))))
+    levels, which = np.unique(k, return_inverse=True)
+    curves = PchipInterpolator(np.log(known), np.log(values), axis=-1)
+    own = np.broadcast_to(which, values.shape[:-1])[..., None]
+    return np.exp(np.take_along_axis(curves(np.log(levels)), own, axis=-1)[..., 0])
 
 
-def _passes(run: pd.DataFrame, k: int) -> pd.Series:
-    """Pass@k of a model's checkpoints, tokens by known k; NaN beyond a curve, 0 if never right."""
-    if (run > 0).all(axis=None):
-        return pd.Series(between_k(run.columns.to_numpy(float), run.to_numpy(), k), run.index)
-    found = pd.Series(0.0, run.index)
-    for place, (_, curve) in enumerate(run.iterrows()):
-        curve = curve.dropna()
-        if k > curve.index[-1]:
-            found.iloc[place] = np.nan
-        elif curve.iloc[0] > 0:
-            found.iloc[place] = float(between_k(curve.index.to_numpy(float), curve.to_numpy(), k))
+def _passes(table: pd.DataFrame, k: IntArray) -> FloatArray:
+    """Pass@k of checkpoints by known k, at their own; NaN beyond a curve, 0 if never right."""
+    known, values = table.columns.to_numpy(float), table.to_numpy()
+    whole = (values > 0).all(axis=1)
+    found = np.zeros(len(values))
+    found[whole] = between_k(known, values[whole], k[whole])
+    for i in np.flatnonzero(~whole):
+        seen = ~np.isnan(values[i])
+        if k[i] > known[seen][-1]:
+            found[i] = np.nan
+        elif values[i][seen][0] > 0:
+            found[i] = between_k(known[seen], values[i][seen], k[i])
     return found
 
 
@@ -83,15 +89,14 @@ def at_budgets(curves: pd.DataFrame, budgets: Sequence[float]) -> pd.DataFrame:
         answer once are left out; NaN where the curve ends before k.
     """
     tables = []
-    key: Any
-    for key, rows in curves.groupby(_RUN):
-        task, model, N = key
-        run = rows.pivot(index="n_tokens", columns="k", values="pass_at_k")
+    for _, rows in curves.groupby("task"):
+        wide = rows.pivot(index=_CHECKPOINT, columns="k", values="pass_at_k")
+        places = wide.index.to_frame(index=False)
         for inference in budgets:
-            if k := samples_of(N, inference):
-                keys = {"task": task, "model": model, "n_params": N, "inference_flops": inference}
-                found = _passes(run, k).rename("pass_at_k").reset_index()
-                tables.append(found.assign(**keys, k=k))
+            k = np.array([samples_of(N, inference) for N in places["n_params"]])
+            paid = k > 0
+            found = places[paid].assign(inference_flops=inference, k=k[paid])
+            tables.append(found.assign(pass_at_k=_passes(wide[paid], k[paid])))
     return pd.concat(tables, ignore_index=True)
 
 
@@ -190,23 +195,19 @@ def smaller_shares(points: pd.DataFrame, sizes: pd.Series, *, n: int, seed: int)
         .fillna(np.inf)
         for task, inference, group in cases(points)
     }
-    budgets = [case for case in losses if case[1] != ONE_SAMPLE]
-    shares = []
+    pairs = []
+    for (task, inference), table in losses.items():
+        if inference != ONE_SAMPLE:
+            alone = losses[task, ONE_SAMPLE]
+            both = table.index.intersection(alone.index)
+            pairs.append(np.stack([table.loc[both], alone.loc[both]]))
+    pair, N, shares = np.concatenate(pairs, axis=1), sizes.to_numpy(), []
     for drawn in drawn_models(len(sizes), n=n, seed=seed) > 0:
-        pairs = [(losses[case], losses[case[0], ONE_SAMPLE]) for case in budgets]
-        smaller = [_smaller(*pair, sizes.to_numpy(), drawn) for pair in pairs]
-        shares.append(np.concatenate(smaller).mean())
+        own = pair[:, :, drawn]
+        known = np.isfinite(own).any(axis=2).all(axis=0)
+        best, best_alone = N[drawn][own[:, known].argmin(axis=2)]
+        shares.append((best < best_alone).mean())
     return np.array(shares)
-
-
-def _smaller(
-    with_k: pd.DataFrame, alone: pd.DataFrame, N: FloatArray, drawn: BoolArray
-) -> BoolArray:
-    both = with_k.index.intersection(alone.index)
-    pair = np.stack([table.loc[both].to_numpy()[:, drawn] for table in (with_k, alone)])
-    known = np.isfinite(pair).any(axis=2).all(axis=0)
-    best, best_alone = N[drawn][pair[:, known].argmin(axis=2)]
-    return np.asarray(best < best_alone)
 
 
 # --------------------------------------------------------------------------------------- the duels
@@ -364,14 +365,23 @@ def falls_along_rule(
     found = []
     for task, inference, group in cases(rows):
         if group["C"].max() > 2 * group["C"].min():
-            draws = bootstrap(_rank_covariance, group, n=n, seed=seed, by="model")["value"]
+            statistic = Weighted(_rank_covariance)
+            draws = bootstrap(statistic, group, n=n, seed=seed, by="model")["value"]
             case = {"task": task, "inference_flops": inference}
-            found.append(case | {"falls": _rank_covariance(group) < 0, "share": (draws < 0).mean()})
+            falls = statistic(group)["value"] < 0
+            found.append(case | {"falls": falls, "share": (draws < 0).mean()})
     return pd.DataFrame(found)
 
 
-def _rank_covariance(table: pd.DataFrame) -> float:
-    return float(table["C"].rank().cov(table["pass_at_k"].rank()))
+def _rank_covariance(table: pd.DataFrame, weights: FloatArray) -> pd.DataFrame:
+    """Covariance of the ranks of C and pass@k, times the rows, for each weighting."""
+    product = weights
+    for column in ("C", "pass_at_k"):
+        x = table[column].to_numpy()
+        # A value's rank is the number of smaller ones, and the middle of those that equal it.
+        rank = weights @ ((x[:, None] < x) + (x[:, None] == x) / 2)
+        product = product * (rank - weights.sum(axis=1, keepdims=True) / 2)
+    return pd.DataFrame({"value": product.sum(axis=1)})
 
 
 # --------------------------------------------------------------------------------- longer answers

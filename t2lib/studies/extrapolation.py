@@ -8,9 +8,10 @@ from functools import partial
 import numpy as np
 import pandas as pd
 
+from t2lib._checks import FloatArray
 from t2lib.fitting.powers import Fit
 from t2lib.studies.frontiers import fit_laws
-from t2lib.uncertainty.summaries import estimates
+from t2lib.uncertainty.summaries import Weighted, estimates
 
 # What is judged: a law and the metric that it is fitted to (the Beta-consistent law: both).
 MEASURES = {
@@ -61,8 +62,16 @@ def _sums(fits: Mapping[str, Fit], rows: pd.DataFrame) -> pd.DataFrame:
 
 def by_task(errors: pd.DataFrame) -> pd.DataFrame:
     """Mean error of each task over its rows, a column a measure."""
-    total = errors.groupby("task")[["rows", *MEASURES]].sum()
-    return total[list(MEASURES)].div(total["rows"], axis=0)
+    once = np.ones((1, len(errors)))
+    return pd.DataFrame({label: _of_tasks(label, errors, once).iloc[0] for label in MEASURES})
+
+
+def _of_tasks(label: str, errors: pd.DataFrame, weights: FloatArray) -> pd.DataFrame:
+    """Mean error by a measure, a row a weighting and a column a task."""
+    codes, tasks = pd.factorize(errors["task"], sort=True)
+    of_task = np.eye(len(tasks))[codes]
+    total, rows = (weights @ (errors[[c]].to_numpy() * of_task) for c in (label, "rows"))
+    return pd.DataFrame(total / rows, columns=tasks)
 
 
 def medians(errors: pd.DataFrame, *, n: int, seed: int) -> pd.DataFrame:
@@ -73,15 +82,18 @@ def medians(errors: pd.DataFrame, *, n: int, seed: int) -> pd.DataFrame:
     DataFrame
         A row a measure: ``value, low, high``.
     """
-    return estimates(lambda t: by_task(t).median(), errors, n=n, seed=seed)
+
+    def over_tasks(table: pd.DataFrame, weights: FloatArray) -> pd.DataFrame:
+        return pd.DataFrame(
+            {label: _of_tasks(label, table, weights).median(axis=1) for label in MEASURES}
+        )
+
+    return estimates(Weighted(over_tasks), errors, n=n, seed=seed)
 
 
 def intervals_by_task(errors: pd.DataFrame, *, n: int, seed: int) -> dict[str, pd.DataFrame]:
     """For each measure a table ``value, low, high`` with a row a task, as :func:`medians`."""
     return {
-        label: estimates(partial(_of_tasks, label), errors, n=n, seed=seed) for label in MEASURES
+        label: estimates(Weighted(partial(_of_tasks, label)), errors, n=n, seed=seed)
+        for label in MEASURES
     }
-
-
-def _of_tasks(label: str, errors: pd.DataFrame) -> pd.Series:
-    return by_task(errors)[label]

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from t2lib._checks import FloatArray
@@ -76,6 +77,7 @@ def seen(table: pd.DataFrame, ratio: float) -> pd.DataFrame:
     return table[ordinary & (flops <= 1.03 * FIT_BUDGET)]  # tokens are whole chunks
 
 
+@cache
 def curves() -> pd.DataFrame:
     """Return the testbed's curves from likelihoods, with the validation loss beside."""
     table = load_curves("testbed")
@@ -217,28 +219,32 @@ def judged(table: pd.DataFrame | None = None, *, without: int = -1) -> pd.DataFr
     table = recorded()["forecast"] if table is None else table
     keys = ["family", "budget", "inference", "law"]
     wide = table.pivot(index=keys, columns="what", values="value").reset_index()
+    least_loss = {}
+    for budget in wide["budget"].unique():
+        losses = loss_line(budget)
+        losses = losses[losses["seed"] != without]
+        least_loss[budget] = interval(best_sizes(losses, "loss"))[0]
     rows = []
     for _, part in wide.groupby(keys[:3]):
         family, budget, inference = part.iloc[0][keys[:3]]
-        every, losses = scores(family, budget, inference), loss_line(budget)
+        every = scores(family, budget, inference)
         few = every.groupby("n_params")["seed"].transform("nunique") < 3
         every = every[few | (every["seed"] != without)]
         best, low, high = interval(best_sizes(every[every["variant"].isna()]))
-        least_loss = interval(best_sizes(losses[losses["seed"] != without], "loss"))[0]
-        sizes = every["n_params"].unique()
-        hindsight = part.iloc[[0]].assign(law=MEASURED, N=least_loss, score=np.nan)
-        for _, one in pd.concat([part, hindsight]).iterrows():
-            rows.append(
-                {
-                    **{name: one[name] for name in (*keys, "N")},
-                    **{"best": best, "best_low": low, "best_high": high},
-                    "promised": one["score"],
-                    "scored": measured(every, one["N"]),
-                    "best_scored": measured(every, best),
-                    "off": one["N"] / sizes[np.argmin(np.abs(np.log(sizes / one["N"])))],
-                }
-            )
-    found = pd.DataFrame(rows)
+        hindsight = part.iloc[[0]].assign(law=MEASURED, N=least_loss[budget], score=np.nan)
+        part = pd.concat([part, hindsight])
+        sizes, N = every["n_params"].unique(), part["N"].to_numpy()
+        nearest = sizes[np.abs(np.log(sizes[:, None] / N)).argmin(axis=0)]
+        scored, best_scored = measured(every, N), measured(every, best)
+        judgement: dict[str, Any] = {
+            "best": best,
+            "best_low": low,
+            "best_high": high,
+            "promised": part["score"],
+        }
+        judgement |= {"scored": scored, "best_scored": best_scored, "off": N / nearest}
+        rows.append(part[[*keys, "N"]].assign(**judgement))
+    found = pd.concat(rows, ignore_index=True)
     return found.assign(lost=100 * (1 - found["scored"] / found["best_scored"]))
 
 
@@ -270,10 +276,10 @@ def scored_at(N: float, family: str, budget: float, inference: float) -> float:
     return float(line.loc[line["n_params"] == N, "pass_at_k"].mean())
 
 
-def measured(line: pd.DataFrame, N: float) -> float:
-    """Return the mean over seeds of pass@k at a size, between two sizes by interpolation."""
+def measured(line: pd.DataFrame, N: npt.ArrayLike) -> Any:
+    """Return the mean over seeds of pass@k at sizes, between two of the line by interpolation."""
     mean = line.groupby("n_params")["pass_at_k"].mean()
-    return float(np.interp(np.log(N), np.log(mean.index.to_numpy(float)), mean.to_numpy()))
+    return np.interp(np.log(N), np.log(mean.index.to_numpy(float)), mean.to_numpy())
 
 
 def overtrained_errors(rows: pd.DataFrame, ratio: float) -> pd.DataFrame:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import numpy as np
@@ -18,7 +19,7 @@ import pandas as pd
 from t2lib._checks import FloatArray
 from t2lib.data.layouts import load_points
 from t2lib.data.registry import Recorded, recorded
-from t2lib.fitting.batches import AdditiveRefit
+from t2lib.fitting.batches import AdditiveRefit, ChinchillaRefit
 from t2lib.fitting.powers import Fit, fit_chinchilla
 from t2lib.fitting.table import fit, law_of
 from t2lib.laws import Chinchilla, Law
@@ -180,9 +181,11 @@ def advice(laws: Mapping[str, Any], at: float, budgets: Sequence[float] = BUDGET
         Index ``(law, inference_flops)``; Chinchilla's, which knows no samples, is at 0.
     """
     found = {("Chinchilla", 0.0): float(laws["Chinchilla"].tokens_per_parameter(at))}
-    table = plans(laws, at, budgets)
-    for row in table.to_dict("records"):
-        found[row["law"], row["inference_flops"]] = row["tokens_per_parameter"]
+    for name, law in laws.items():
+        if name != "Chinchilla":
+            table = frontier(law, train_flops=at, inference_flops=budgets)
+            ratios = table["tokens_per_parameter"].tolist()
+            found |= {(name, C): ratio for C, ratio in zip(budgets, ratios, strict=True)}
     return pd.Series(found).map(math.log10)
 
 
@@ -209,25 +212,40 @@ def resampled_advice(
     DataFrame
         A row a resample, columns as the index of :func:`advice`.
     """
-    sums = bootstrap(AdditiveRefit(), rows, n=n, seed=seed, by="model").to_dict("index")
-
-    def refitted(table: pd.DataFrame) -> pd.Series:
-        first = fit("Chinchilla", table).law
-        laws = {"Chinchilla": first}
-        for name in LAWS[1:]:
-            laws[name] = fit(name, table, start=start[name].law, chinchilla=first).law
-        return advice(laws, at)
-
-    draws = bootstrap(refitted, rows, n=n, seed=seed, by="model")
-    additive = {
-        i: advice(
-            {"Chinchilla": start["Chinchilla"].law, "AdditiveLaw": law_of("AdditiveLaw", p)}, at
-        )
-        for i, p in sums.items()
-    }
+    refit: Any = _AdviceRefit(at, start)
+    draws = bootstrap(refit, rows, n=n, seed=seed, by="model")
     columns: Any = draws.columns
-    draws.columns = pd.MultiIndex.from_tuples(columns)
-    return pd.concat([pd.DataFrame(additive).T[["AdditiveLaw"]], draws], axis=1, join="inner")
+    return draws.set_axis(pd.MultiIndex.from_tuples(columns), axis=1)
+
+
+@dataclass(frozen=True)
+class _AdviceRefit:
+    """:func:`advice` of laws refitted to resamples, as the bootstrap's fit function."""
+
+    at: float
+    start: Mapping[str, Fit]
+
+    def batch(self, rows: pd.DataFrame, counts: FloatArray) -> list[Any]:
+        """The sums of powers are fitted to all resamples side by side, the Beta laws to each."""
+        once = (rows["k"] == rows["k"].min()).to_numpy()
+        firsts = ChinchillaRefit(loss="mean_nll").batch(rows[once], counts[:, once])
+        sums = AdditiveRefit().batch(rows, counts)
+        return [self._one(rows, *each) for each in zip(counts, firsts, sums, strict=True)]
+
+    def _one(self, rows: pd.DataFrame, count: FloatArray, first: Any, additive: Any) -> Any:
+        for refit in (first, additive):
+            if isinstance(refit, Exception):
+                return refit
+        laws = {"Chinchilla": law_of("Chinchilla", first[0])}
+        laws["AdditiveLaw"] = law_of("AdditiveLaw", additive[0])
+        drawn = rows.take(np.repeat(np.arange(len(rows)), count.astype(int)))
+        try:
+            for name in LAWS[1:]:
+                begin = self.start[name].law
+                laws[name] = fit(name, drawn, start=begin, chinchilla=laws["Chinchilla"]).law
+            return advice(laws, self.at).to_dict(), ()
+        except Exception as error:  # it is counted, as the bootstrap does
+            return error
 
 
 def above_chinchilla(draws: pd.DataFrame) -> pd.Series:

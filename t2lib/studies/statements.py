@@ -81,7 +81,7 @@ def thinned(curves: pd.DataFrame, every: int = 9) -> pd.DataFrame:
 
 
 def plans_under_every_choice(
-    curves: pd.DataFrame, budgets: Sequence[float] = BUDGETS
+    curves: pd.DataFrame, only: str | None = None, budgets: Sequence[float] = BUDGETS
 ) -> pd.DataFrame:
     """Refit Chinchilla's and the T2 laws under every combination of the choices below.
 
@@ -89,19 +89,29 @@ def plans_under_every_choice(
     Tokens per parameter: any, or at most 400. Outliers: kept, or without one model that gets worse.
     N: all parameters, or all but the embeddings. Loss of the first stage: squares or Huber.
 
+    Parameters
+    ----------
+    curves : DataFrame
+        Gemstones' curve table.
+    only : str, optional
+        One of the choices of tasks, instead of all: "ARC-Easy", "HellaSwag" or "mean".
+    budgets : sequence of float
+        Inference FLOPs per token.
+
     Returns
     -------
     DataFrame
         As :func:`~t2lib.studies.specification_curve.specifications`.
     """
+    tasks = {
+        "ARC-Easy": ["arce"],
+        "HellaSwag": ["hellaswag_zeroshot"],
+        "mean": tasks_that_follow_training(curves),
+    }
     return specifications(
         thinned(curves),
         law=("Chinchilla", *LAWS),
-        tasks={
-            "ARC-Easy": ["arce"],
-            "HellaSwag": ["hellaswag_zeroshot"],
-            "mean": tasks_that_follow_training(curves),
-        },
+        tasks=tasks if only is None else {only: tasks[only]},
         k={"1 to 16": (1, 4, 16), "1 to 256": (1, 16, 256)},
         max_ratio=(np.inf, 400),
         outliers={"kept": None, "no 1024x28": _without_weak},
@@ -260,12 +270,12 @@ def about_best_checkpoints(scores: Scores) -> pd.DataFrame:
     """Whether a known test budget makes a smaller trained model best, without any law."""
     levels, rows = np.geomspace(1e19, 1e21, 7), []
     cases = dict.fromkeys((task, metric) for task, metric, _ in scores)
+    points = {case: at_equal_compute(table, levels) for case, table in scores.items()}
     for (task, metric), drop in itertools.product(cases, (None, WEAK)):
         best = {}
         for budget in (None, *BUDGETS):
-            points = scores[task, metric, budget]
-            points = at_equal_compute(points[points["model"] != drop], levels)
-            best[budget] = envelope(points).set_index("train_flops")["N"]
+            kept = points[task, metric, budget]
+            best[budget] = envelope(kept[kept["model"] != drop]).set_index("train_flops")["N"]
         for budget in BUDGETS:
             for C in best[budget].index.intersection(best[None].index):
                 here = {"task": task, "metric": metric, "C_inf": budget, "C_train": f"{C:.1e}"}
@@ -291,23 +301,29 @@ def about_duels(scores: Scores) -> pd.DataFrame:
         ratio=checkpoints["n_tokens"] / checkpoints["n_params"],
         C=6 * checkpoints["n_params"] * checkpoints["n_tokens"],
     )
+    N, C = checkpoints["n_params"].to_numpy(), checkpoints["C"].to_numpy()
+    losses = {  # NaN where a size cannot answer
+        case: checkpoints.merge(table, on=keys, how="left")["loss"].to_numpy()
+        for case, table in scores.items()
+    }
     falls, fights = [], []
     cases = dict.fromkeys((task, metric) for task, metric, _ in scores)
-    for ratio, (task, metric), budget in itertools.product((10, 20, 40), cases, BUDGETS):
-        here = {"ratio": ratio, "task": task, "metric": metric, "C_inf": budget}
-        path = _nearest_to(checkpoints, ratio).merge(scores[task, metric, budget], on=keys)
-        if len(path) > 3 and path["C"].max() > 2 * path["C"].min():
-            falls.append(here | {"holds": stats.spearmanr(path["C"], path["loss"])[0] > 0})
-        small = checkpoints.merge(scores[task, metric, budget], on=keys)
-        pairs = path.merge(small, how="cross", suffixes=("", "_small"))
-        apart = np.abs(np.log(pairs["C_small"] / pairs["C"]))
-        smaller = pairs["n_params_small"] / pairs["n_params"]
-        gains = pairs["loss"] - pairs["loss_small"]
-        for tolerance, share in itertools.product((1.12, 1.25), (0.5, 0.25)):
-            gain = gains[(apart <= np.log(tolerance)) & (smaller <= share)]
-            if len(gain) >= 5:
-                fight = here | {"tolerance": tolerance, "size": share, "gain": gain.mean()}
-                fights.append(fight | {"holds": (gain > 0).mean() > 0.5})
+    for ratio in (10, 20, 40):
+        near = _nearest_to(checkpoints, ratio).index.to_numpy()
+        apart, smaller = np.abs(np.log(C / C[near, None])), N / N[near, None]
+        for (task, metric), budget in itertools.product(cases, BUDGETS):
+            here = {"ratio": ratio, "task": task, "metric": metric, "C_inf": budget}
+            loss = losses[task, metric, budget]
+            path = near[np.isfinite(loss[near])]
+            if len(path) > 3 and C[path].max() > 2 * C[path].min():
+                falls.append(here | {"holds": stats.spearmanr(C[path], loss[path])[0] > 0})
+            gains = loss[near, None] - loss
+            for tolerance, share in itertools.product((1.12, 1.25), (0.5, 0.25)):
+                gain = gains[(apart <= np.log(tolerance)) & (smaller <= share)]
+                gain = gain[np.isfinite(gain)]
+                if len(gain) >= 5:
+                    fight = here | {"tolerance": tolerance, "size": share, "gain": gain.mean()}
+                    fights.append(fight | {"holds": (gain > 0).mean() > 0.5})
     return pd.concat(
         [
             _state(

@@ -2,12 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
+from t2lib._checks import FloatArray
 from t2lib.uncertainty.resampling import FitFunction, _params, bootstrap, percentile_interval
+
+
+@dataclass(frozen=True)
+class Weighted:
+    """Numbers of weighted rows as a fit function, for all resamples in one call.
+
+    A resample of rows is a weighting of them: how often each was drawn.
+
+    Parameters
+    ----------
+    numbers : callable
+        Takes a table of n rows and weights of shape (R, n), and returns a DataFrame with a row a
+        weighting and a column a number.
+    """
+
+    numbers: Callable[[pd.DataFrame, FloatArray], pd.DataFrame]
+
+    def __call__(self, table: pd.DataFrame) -> pd.Series:
+        """Compute the numbers of one table."""
+        return self.numbers(table, np.ones((1, len(table)))).iloc[0]
+
+    def batch(
+        self, table: pd.DataFrame, counts: npt.NDArray[np.int64]
+    ) -> list[tuple[dict[str, float], tuple[str, ...]]]:
+        """Compute the numbers of every resample, of which none is at a bound."""
+        rows = self.numbers(table, counts.astype(float)).to_dict("records")
+        return [({str(name): value for name, value in row.items()}, ()) for row in rows]
 
 
 def estimates(

@@ -13,6 +13,7 @@ from scipy import stats
 
 import t2lib as t2
 from t2lib.uncertainty.resampling import bca_interval, bootstrap, jackknife, percentile_interval
+from t2lib.uncertainty.summaries import Weighted
 
 
 @pytest.fixture
@@ -402,3 +403,17 @@ def test_intervals_refuse_bad_input():
         bca_interval(draws, {"x": 2.0, "y": 2.0}, draws[["x"]])
     with pytest.raises(ValueError, match="estimate is one number, draws have 2"):
         bca_interval(draws, 2.0, draws)
+
+
+def test_weighted_numbers_are_those_of_the_drawn_rows():
+    """All resamples in one call, against the same mean of the tables one by one."""
+    table = pd.DataFrame({"model": list("aabbcc"), "loss": [1.0, 1.2, 2.0, 2.2, 3.0, 3.5]})
+
+    def mean(rows, weights):
+        return pd.DataFrame({"value": weights @ rows["loss"].to_numpy() / weights.sum(axis=1)})
+
+    draw = {"n": 20, "seed": 3, "by": "model"}
+    together = bootstrap(Weighted(mean), table, **draw)
+    apart = bootstrap(lambda rows: rows["loss"].mean(), table, **draw)
+    np.testing.assert_allclose(together, apart, rtol=1e-12)
+    assert Weighted(mean)(table)["value"] == pytest.approx(table["loss"].mean())
