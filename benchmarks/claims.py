@@ -76,7 +76,7 @@ def subjects() -> tuple[dict[str, Any], list[str], dict[str, Any]]:
         few = answer_length.curves_at(answer_length.thinned(losses), 1, (1, 4, 16, 64, 256))
         few["task"] = subject
         sums.append(mmlu.law_sums(few))
-        beyond.append(one_law.overtrained(few, mmlu.LAWS, cut=400)[2])
+        beyond.append(one_law.overtrained(few, mmlu.LAWS, cut=400)[1])
     found = pd.concat(gains, ignore_index=True)
     settings = {"models left out": sums, "overtrained": beyond}
     judged = {name: pd.concat(tables, axis=1) for name, tables in settings.items()}

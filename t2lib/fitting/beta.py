@@ -234,9 +234,8 @@ def _pass_and_slopes(
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Pass@k of Beta(a, b), and its derivatives with respect to a and b."""
     wrong = np.exp(-passk._log_gamma_ratio(b, a, k))
-    by_a = passk._digamma_difference(a + b, k)
-    by_b = by_a - passk._digamma_difference(b, k)
-    return 1 - wrong, wrong * by_a, wrong * by_b
+    by_a, by_nu = passk._digamma_difference(np.stack([a + b, b]), k)
+    return 1 - wrong, wrong * by_a, wrong * (by_a - by_nu)
 
 
 def _codes(*columns: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
@@ -753,7 +752,7 @@ def fit_beta_regression_counts(
     """
     x, checkpoints, counts = _count_input(N, D, n, c, n_parameters=10)
     if chinchilla is None:
-        near = BetaConsistentLaw(start.chinchilla, 2.0, 0.0) if start is not None else None
+        near = _with_a_link(start, start.chinchilla.loss(*checkpoints)) if start else None
         chinchilla = fit_beta_consistent_counts(N, D, n, c, start=near).law.chinchilla
     losses = chinchilla.loss(*checkpoints)
 
@@ -778,6 +777,14 @@ def fit_beta_regression_counts(
     return _count_fit(
         law, dict(zip(_THETA, best.x.tolist(), strict=True)), x, best, evaluations, bounded
     )
+
+
+def _with_a_link(law: BetaRegressionLaw, losses: FloatArray) -> BetaConsistentLaw:
+    """The Beta-consistent law whose log b is the line through this law's at both ends."""
+    ends = np.array([losses.min(), losses.max()])
+    low, high = np.log(law.shape_at_loss(ends)[1])
+    c1 = float((high - low) / max(ends[1] - ends[0], 1e-9))
+    return BetaConsistentLaw(law.chinchilla, float(low - c1 * ends[0]), c1)
 
 
 class _Counts:
@@ -851,14 +858,21 @@ def _maximise(
         total, by_a, by_b = counts.log_likelihood(a, b)
         return -total, -(by_a @ wrt[0].T + by_b @ wrt[1].T)
 
-    def search(start: FloatArray) -> optimize.OptimizeResult:
-        options = {"maxiter": 5000, "maxfun": 10000, "ftol": 1e-13, "gtol": 1e-7, "maxcor": 30}
+    def search(start: FloatArray, most: int = 5000) -> optimize.OptimizeResult:
+        options = {"maxiter": most, "maxfun": 10000, "ftol": 1e-13, "gtol": 1e-7, "maxcor": 30}
         return optimize.minimize(
             value, start, jac=True, method="L-BFGS-B", bounds=bounds, options=options
         )
 
-    results = [search(start) for start in starts]
-    best = min(results, key=lambda r: float(r.fun))
+    def missed(result: optimize.OptimizeResult) -> float:
+        return float(result.fun)
+
+    # A pilot only shows the way to a basin.
+    pilots = [search(start, 25) for start in starts] if len(starts) > _STARTS else []
+    firsts = [pilot.x for pilot in sorted(pilots, key=missed)[:_STARTS]]
+    results = [search(start) for start in firsts or starts]
+    best = min(results, key=missed)
+    results += pilots
     for _ in range(5):  # a search may end short of the optimum; begun anew it goes on
         again = search(best.x)
         results.append(again)

@@ -73,7 +73,8 @@ def descend(
     while evaluations < most and damping < 1e12:
         gradient = np.einsum("in,n->i", jacobian, residuals)
         normal = np.einsum("in,jn->ij", jacobian, jacobian)
-        step = damped_step(v[None], gradient[None], normal[None], np.array([damping]), low, high)
+        problem = v[None], gradient[None], normal[None], np.array([damping])
+        step = damped_step(*problem, low, high, anew=True)
         moved = float((np.abs(step[0] - v) / (1 + np.abs(v))).max())
         trial, trial_jacobian = evaluate(step[0])
         found = float(inner(trial, trial))
@@ -97,6 +98,8 @@ def damped_step(
     damping: FloatArray,
     low: FloatArray,
     high: FloatArray,
+    *,
+    anew: bool = False,
 ) -> FloatArray:
     """Where damped steps lead, for P problems; what is at a bound and pushed outwards is held.
 
@@ -107,6 +110,9 @@ def damped_step(
     damping : ndarray, shape (P,)
         Relative to the diagonal of the normal matrix.
     low, high : ndarray, shape (p,)
+    anew : bool
+        What a step would take beyond a bound stops there. Whether the others are then solved for
+        anew: in a narrow valley they would be far off without it.
 
     Returns
     -------
@@ -116,7 +122,15 @@ def damped_step(
     each = np.arange(v.shape[1])
     diagonal = normal[:, each, each]
     diagonal = diagonal + 1e-12 * diagonal.sum(axis=1, keepdims=True) + 1e-300
-    held = np.where(free[:, :, None] & free[:, None, :], normal, 0.0)
-    held[:, each, each] = np.where(free, held[:, each, each] + damping[:, None] * diagonal, 1.0)
-    step = np.linalg.solve(held, np.where(free, gradient, 0.0)[:, :, None])[:, :, 0]
-    return np.clip(v - step, low, high)
+    ends, pull = v, gradient
+    while True:
+        held = np.where(free[:, :, None] & free[:, None, :], normal, 0.0)
+        held[:, each, each] = np.where(free, held[:, each, each] + damping[:, None] * diagonal, 1.0)
+        step = np.linalg.solve(held, np.where(free, pull, 0.0)[:, :, None])[:, :, 0]
+        trial = np.where(free, v - step, ends)
+        ends = np.clip(trial, low, high)
+        beyond = free & ((trial < low) | (trial > high))
+        if not (anew and beyond.any()):
+            return ends
+        free = free & ~beyond
+        pull = gradient + np.einsum("pij,pj->pi", normal, np.where(free, 0.0, ends - v))

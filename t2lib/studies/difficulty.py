@@ -95,22 +95,24 @@ def simulated_distances(
     ndarray, shape (n,)
     """
     p = np.sort(rng.beta(a, b, size=(n, questions)))
-    fitted = _most_likely(np.log(p).mean(axis=1), np.log1p(-p).mean(axis=1), a, b)
+    fitted = most_likely(np.log(p).mean(axis=1), np.log1p(-p).mean(axis=1), a, b)
     said = special.betainc(*fitted[:, :, None], p)
     rank = np.arange(questions + 1) / questions
     return np.maximum(np.abs(rank[1:] - said), np.abs(rank[:-1] - said)).max(axis=1)
 
 
-def _most_likely(log_p: FloatArray, log_q: FloatArray, a: float, b: float) -> FloatArray:
-    """Fit many Betas from their mean log p and log(1 - p), by Newton's steps from a known shape."""
+def most_likely(log_p: FloatArray, log_q: FloatArray, a: float, b: float) -> FloatArray:
+    """Fit many Betas from their mean log p and log(1 - p), by Newton's steps from one shape."""
     shape = np.stack([np.full_like(log_p, a), np.full_like(log_p, b)])
-    for _ in range(20):
+    for _ in range(100):
         total = shape.sum(axis=0)
         error = special.digamma(shape) - special.digamma(total) - np.stack([log_p, log_q])
         own, both = special.polygamma(1, shape), special.polygamma(1, total)
         determinant = own[0] * own[1] - own.sum(axis=0) * both
         step = (error * (own[::-1] - both) + error[::-1] * both) / determinant
-        shape = np.maximum(shape - step, shape / 2)
+        before, shape = shape, np.maximum(shape - step, shape / 2)
+        if np.all(np.abs(shape - before) < 1e-9 * before):
+            break
     return shape
 
 

@@ -8,7 +8,7 @@ the mean of ``|predicted / seen - 1|`` of pass@k; ``log``, the mean of ``|log(pr
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -17,15 +17,17 @@ import pandas as pd
 from t2lib._checks import IntArray
 from t2lib.data.registry import data_folder, read_json
 from t2lib.fitting.batches import Refit
-from t2lib.fitting.beta import fit_beta
 from t2lib.fitting.powers import Fit
 from t2lib.fitting.table import fit as fit_by_name
+from t2lib.fitting.table import parameter_names
 from t2lib.passk import beta_a_from_mean_nll, beta_neg_log_pass, beta_pass_at_k
+from t2lib.studies.difficulty import most_likely
 from t2lib.uncertainty.resampling import bootstrap, percentile_interval
 
 OURS = "BetaConsistentLaw"
 Deal = Literal["by turns", "random", "blocks"]
 _ROOTS = ("rms", "nats")
+METRICS = ("pass_at_k", "neg_log_pass")
 RIVALS_OF_THE_BETA = ("KumaraswamyLaw", "LogNormalLaw", "LogitNormalLaw")
 # A law's class name, or a variant of it with what its fit is told.
 VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
@@ -33,24 +35,39 @@ VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
     "each k by C": ("LawsAtEachK", {}),
     "each k by N, D": ("LawsAtEachK", {"by_compute": False}),
 }
+# Laws with the same first stage: Chinchilla on the mean losses.
+_TWO_STAGES = (OURS, "BetaRegressionLaw", *RIVALS_OF_THE_BETA)
 # The laws whose searches may start from a fit.
-_STARTED = (OURS, "BetaRegressionLaw", "LossTiedLaw", *RIVALS_OF_THE_BETA)
+_STARTED = ("LossTiedLaw", *_TWO_STAGES)
 
 
 def fit_laws(
     rows: pd.DataFrame, laws: Sequence[str], start: Mapping[str, Fit] | None = None
 ) -> dict[str, Fit]:
-    """Fit laws, or variants of :data:`VARIANTS`, to the curves of one task."""
-    fits = {}
+    """Fit laws, or variants of :data:`VARIANTS`, to the curves of one task.
+
+    The first stage that several share is fitted once.
+    """
+    fits: dict[str, Fit] = {}
+    first: Fit | None = None
     for name in laws:
         law, options = VARIANTS.get(name, (name, {}))
         begin = start[name].law if start and name in _STARTED and name in start else None
+        if first is not None and law in _TWO_STAGES:
+            options = options | {"chinchilla": first.law.chinchilla}
         fits[name] = fit_by_name(law, rows, start=begin, **options)
+        if first is None:
+            first = fits[name] if name in _TWO_STAGES else None
+        elif name in _TWO_STAGES:
+            its = [x for x in first.at_bounds if x.split(" ")[0] in parameter_names("Chinchilla")]
+            fits[name] = replace(fits[name], at_bounds=(*its, *fits[name].at_bounds))
     return fits
 
 
-def scores(fits: Mapping[str, Fit], rows: pd.DataFrame) -> pd.DataFrame:
-    """Sum each law's errors over one task's rows by model.
+def scores(
+    fits: Mapping[str, Fit], rows: pd.DataFrame, metrics: Sequence[str] = METRICS
+) -> pd.DataFrame:
+    """Sum each law's errors of these metrics over one task's rows by model.
 
     Returns
     -------
@@ -61,16 +78,24 @@ def scores(fits: Mapping[str, Fit], rows: pd.DataFrame) -> pd.DataFrame:
     N, D, k = rows["n_params"], rows["n_tokens"], rows["k"]
     columns: dict[tuple[str, str, str], Any] = {(task, "rows", ""): np.ones(len(rows))}
     for name, fit in fits.items():
-        if hasattr(fit.law, "pass_at_k"):
+        if "pass_at_k" in metrics and hasattr(fit.law, "pass_at_k"):
             seen, guess = rows["pass_at_k"], fit.law.pass_at_k(N, D, k)
             columns[task, name, "relative"] = np.abs(guess / seen - 1)
             columns[task, name, "rms"] = (guess - seen) ** 2
             columns[task, name, "log"] = np.abs(np.log(guess / seen))
-        if hasattr(fit.law, "neg_log_pass"):
+        if "neg_log_pass" in metrics and hasattr(fit.law, "neg_log_pass"):
             columns[task, name, "nats"] = (
                 fit.law.neg_log_pass(N, D, k) - rows["neg_log_pass"]
             ) ** 2
     return pd.DataFrame(columns, index=rows.index).groupby(rows["model"]).sum()
+
+
+def scores_of_tasks(
+    fits: Mapping[str, Mapping[str, Fit]], rows: pd.DataFrame, metrics: Sequence[str] = METRICS
+) -> pd.DataFrame:
+    """:func:`scores` of every task, side by side."""
+    found = [scores(fits[str(task)], part, metrics) for task, part in rows.groupby("task")]
+    return pd.concat(found, axis=1)
 
 
 def mean_errors(sums: pd.DataFrame) -> pd.DataFrame:
@@ -85,23 +110,19 @@ def mean_errors(sums: pd.DataFrame) -> pd.DataFrame:
 
 
 def overtrained(
-    curves: pd.DataFrame, laws: Sequence[str], cut: float
-) -> tuple[dict[str, dict[str, Fit]], pd.DataFrame, pd.DataFrame]:
+    curves: pd.DataFrame, laws: Sequence[str], cut: float, metrics: Sequence[str] = METRICS
+) -> tuple[dict[str, dict[str, Fit]], pd.DataFrame]:
     """Fit up to a number of tokens per parameter, and judge above it.
 
     Returns
     -------
     fits : dict of task to dict of law to Fit
-    inside, outside : DataFrame
-        :func:`scores` of the rows that were fitted, and of those that were not.
+    outside : DataFrame
+        :func:`scores_of_tasks` of the rows that were not fitted.
     """
-    fits, inside, outside = {}, [], []
-    for task, rows in curves.groupby("task"):
-        below = rows["n_tokens"] <= cut * rows["n_params"]
-        fits[str(task)] = fit_laws(rows[below], laws)
-        inside.append(scores(fits[str(task)], rows[below]))
-        outside.append(scores(fits[str(task)], rows[~below]))
-    return fits, pd.concat(inside, axis=1), pd.concat(outside, axis=1)
+    below = curves["n_tokens"] <= cut * curves["n_params"]
+    fits = {str(task): fit_laws(rows, laws) for task, rows in curves[below].groupby("task")}
+    return fits, scores_of_tasks(fits, curves[~below], metrics)
 
 
 def groups_of_models(
@@ -142,6 +163,7 @@ def models_left_out(
     k: Sequence[int] = (1, 4, 16, 64, 256),
     deal: Deal = "by turns",
     seed: int = 0,
+    metrics: Sequence[str] = METRICS,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Forecast each group of models by laws fitted to the others.
 
@@ -162,6 +184,8 @@ def models_left_out(
         Samples that are used.
     deal, seed
         As :func:`groups_of_models` takes them.
+    metrics : sequence of str
+        As :func:`scores` takes them.
 
     Returns
     -------
@@ -180,7 +204,7 @@ def models_left_out(
         for i in range(folds):
             mine = fold[table.index] == i
             fits = fit_laws(table[~mine], laws, start.get(str(task)))
-            groups.append(scores(fits, table[mine]))
+            groups.append(scores(fits, table[mine], metrics))
             links.append({"task": task} | fits[OURS].params)
         sums.append(pd.concat(groups))
     return pd.concat(sums, axis=1), pd.DataFrame(links)
@@ -270,8 +294,10 @@ def count_verdicts(settings: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
 # ------------------------------------------------------------------------------- residuals in k
 
 
-def residuals(fits: Mapping[str, Mapping[str, Fit]], curves: pd.DataFrame) -> pd.DataFrame:
-    """Seen minus predicted -log pass@k of every law that has it.
+def residuals(
+    fits: Mapping[str, Mapping[str, Fit]], curves: pd.DataFrame, laws: Sequence[str]
+) -> pd.DataFrame:
+    """Seen minus predicted -log pass@k of these laws.
 
     Returns
     -------
@@ -279,13 +305,12 @@ def residuals(fits: Mapping[str, Mapping[str, Fit]], curves: pd.DataFrame) -> pd
         ``model, task, law, k, residual`` in nats.
     """
     found = []
-    for task, laws in fits.items():
+    for task, its in fits.items():
         rows = curves[curves["task"] == task]
-        for name, fit in laws.items():
-            if hasattr(fit.law, "neg_log_pass"):
-                guess = fit.law.neg_log_pass(rows["n_params"], rows["n_tokens"], rows["k"])
-                off = rows["neg_log_pass"] - guess
-                found.append(rows[["model", "task", "k"]].assign(law=name, residual=off))
+        for name in laws:
+            guess = its[name].law.neg_log_pass(rows["n_params"], rows["n_tokens"], rows["k"])
+            off = rows["neg_log_pass"] - guess
+            found.append(rows[["model", "task", "k"]].assign(law=name, residual=off))
     return pd.concat(found, ignore_index=True)
 
 
@@ -315,13 +340,13 @@ def betas_of_checkpoints(histograms: pd.DataFrame, every: int = 6) -> pd.DataFra
     """
     by_model = histograms.groupby(["task", "model"], observed=True)["n_tokens"]
     picked = histograms[by_model.rank(method="dense").astype(int) % every == 1]
-    found = []
-    keys = ["task", "model", "n_params", "n_tokens"]
-    for values, bins in picked.groupby(keys, observed=True):
-        middle = -(bins["log_p_low"] + bins["log_p_high"]) / 2
-        a, b = fit_beta(nll=np.repeat(middle, bins["n_questions"]))
-        found.append(dict(zip(keys, values, strict=True)) | {"a": a, "b": b})
-    return pd.DataFrame(found)
+    keys, n = ["task", "model", "n_params", "n_tokens"], picked["n_questions"]
+    middle = (picked["log_p_low"] + picked["log_p_high"]) / 2
+    table = picked[keys].assign(n=n, p=n * middle, q=n * np.log(-np.expm1(middle)))
+    sums = table.groupby(keys, observed=True).sum()
+    log_p, log_q = ((sums[x] / sums["n"]).to_numpy() for x in ("p", "q"))
+    a, b = most_likely(log_p, log_q, 1.0, 1.0)
+    return sums.index.to_frame(index=False).assign(a=a, b=b)
 
 
 def link_table(betas: pd.DataFrame, fits: Mapping[str, Fit]) -> pd.DataFrame:

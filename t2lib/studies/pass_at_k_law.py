@@ -185,8 +185,7 @@ def refit_with_ceiling(
     rows: pd.DataFrame,
     law: BetaRegressionLaw,
     ceiling: float | None = None,
-    chinchilla: Chinchilla | None = None,
-) -> Fit:
+) -> tuple[BetaRegressionLaw, float]:
     """Fit both stages again with the ceiling theta2 held, starting from a fitted law.
 
     A checkpoint enters the second stage through its loss only, so the curve is computed at 40
@@ -201,85 +200,81 @@ def refit_with_ceiling(
         Where the search starts.
     ceiling : float, optional
         Value of theta2; the law's own by default.
-    chinchilla : Chinchilla, optional
-        First stage; by default fitted to the rows.
 
     Returns
     -------
-    Fit
-        Its objective is the sum of squared errors of pass@k.
+    law : BetaRegressionLaw
+    objective : float
+        Sum of squared errors of pass@k.
     """
-    sizes = rows["n_params"], rows["n_tokens"]
-    first = chinchilla or fit_chinchilla(*sizes, rows["mean_nll"]).law
-    losses = first.loss(*sizes)
-    K = np.array([c for c in rows if isinstance(c, int | np.integer)], dtype=float)
-    theta, sse = _second_stage(losses, rows[K.astype(int)].to_numpy(), law.theta, ceiling, K)
-    made = BetaRegressionLaw(first, theta)
-    residuals = rows[K.astype(int)].to_numpy() - _at_losses(made, losses, K)
-    return Fit(
-        law=made,
-        params={name: getattr(first, name) for name in parameter_names(first)}
-        | dict(zip(_THETA, theta, strict=True)),
-        objective=sse,
-        residuals=residuals.ravel(),
-        at_bounds=(),
-        n_rows=residuals.size,
-    )
+    N, D, K, seen = _measured(rows)
+    first = fit_chinchilla(N, D, rows["mean_nll"]).law
+    once = np.ones(len(rows))
+    theta, objective = _second_stage(first.loss(N, D), seen, once, law.theta, ceiling, K)
+    return BetaRegressionLaw(first, theta), objective
 
 
-def refit_and_predict(
-    rows: pd.DataFrame,
-    law: BetaRegressionLaw,
-    N: float = 1e9,
-    D: float = 1e11,
-    chinchilla: Chinchilla | None = None,
-) -> dict[str, float]:
-    """Parameters of :func:`refit_with_ceiling`, and ``pass@1`` of a model of N and D."""
-    fit = refit_with_ceiling(rows, law, chinchilla=chinchilla)
-    return fit.params | {"pass@1": float(fit.law.pass_at_k(N, D, 1))}
+def _measured(rows: pd.DataFrame) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
+    """N, D, k, and pass@k by row and k, of :func:`one_row_a_checkpoint`."""
+    names = [c for c in rows if isinstance(c, int | np.integer)]
+    N, D = (rows[x].to_numpy(float) for x in ("n_params", "n_tokens"))
+    return N, D, np.array(names, dtype=float), rows[names].to_numpy()
 
 
 @dataclass(frozen=True)
 class CeilingRefit:
-    """:func:`refit_and_predict` as a fit function for :func:`~t2lib.bootstrap`.
+    """:func:`refit_with_ceiling` as a fit function for :func:`~t2lib.bootstrap`.
 
-    The first stages of its resamples are fitted side by side.
+    It returns the law's parameters, and ``pass@1`` of a model of N and D. The first stages of its
+    resamples are fitted side by side.
     """
 
     law: BetaRegressionLaw
+    N: float = 1e9
+    D: float = 1e11
 
     def __call__(self, rows: pd.DataFrame) -> dict[str, float]:
         """Refit one table."""
-        return refit_and_predict(rows, self.law)
+        return self._told(refit_with_ceiling(rows, self.law)[0])
 
     def batch(self, table: pd.DataFrame, counts: FloatArray) -> list[Refit]:
         """Refit every resample of a table, as :meth:`~t2lib.ChinchillaRefit.batch` does."""
+        N, D, K, seen = _measured(table)
         found: list[Refit] = []
         firsts = ChinchillaRefit(loss="mean_nll").batch(table, counts)
         for first, times in zip(firsts, counts, strict=True):
             if isinstance(first, ValueError):
                 found.append(first)
             else:
-                rows = table.take(np.repeat(np.arange(len(table)), times))
-                law = Chinchilla(**first[0])
-                found.append((refit_and_predict(rows, self.law, chinchilla=law), ()))
+                law, drawn = Chinchilla(**first[0]), times > 0
+                data = law.loss(N, D)[drawn], seen[drawn], np.sqrt(times[drawn])
+                theta, _ = _second_stage(*data, self.law.theta, None, K)
+                found.append((self._told(BetaRegressionLaw(law, theta)), ()))
         return found
+
+    def _told(self, law: BetaRegressionLaw) -> dict[str, float]:
+        first = {name: getattr(law.chinchilla, name) for name in parameter_names(law.chinchilla)}
+        predicted = float(law.pass_at_k(self.N, self.D, 1))
+        return first | dict(zip(_THETA, law.theta, strict=True)) | {"pass@1": predicted}
 
 
 def _second_stage(
     losses: FloatArray,
     seen: FloatArray,
+    root: FloatArray,
     start: tuple[float, ...],
     ceiling: float | None,
     K: FloatArray,
 ) -> tuple[tuple[float, float, float, float, float], float]:
-    """Theta with the ceiling held, and the sum of squares."""
+    """Theta with the ceiling held, and the sum of squares; ``root`` multiplies each residual."""
     held = start[2] if ceiling is None else ceiling
     # Keep the sigmoid's tail where it is: that start is already close.
     middle_start = start[0] + np.log(start[2] / held) / start[1]
-    center, grid = losses.mean(), np.linspace(losses.min(), losses.max(), _GRID)
-    interpolate = np.stack([np.interp(losses, grid, e) for e in np.eye(_GRID)], axis=1)
-    Q, R = np.linalg.qr(interpolate)
+    center = np.average(losses, weights=root**2)
+    grid = np.linspace(losses.min(), losses.max(), _GRID)
+    interpolate = np.maximum(1 - np.abs(losses[:, None] - grid) / (grid[1] - grid[0]), 0.0)
+    Q, R = np.linalg.qr(root[:, None] * interpolate)
+    seen = root[:, None] * seen
     target = Q.T @ seen
 
     away = grid - center
@@ -339,12 +334,12 @@ def ceiling_profile(
     """
     found: list[dict[str, Any]] = []
     for ceiling in np.atleast_1d(np.asarray(ceilings, dtype=float)).tolist():
-        fit = refit_with_ceiling(rows, law, ceiling)
-        law, theta = fit.law, fit.law.theta
+        law, objective = refit_with_ceiling(rows, law, ceiling)
+        theta = law.theta
         promised = ceiling * special.expit(theta[1] * theta[0])
         found.append(
             dict(zip(_THETA, theta, strict=True))
-            | {"sse": fit.objective, "pass_at_zero_loss": promised}
+            | {"sse": objective, "pass_at_zero_loss": promised}
         )
     table = pd.DataFrame(found, index=pd.Index(np.atleast_1d(ceilings), name="ceiling"))
     table["rms_percent"] = 100 * (np.sqrt(table["sse"] / table["sse"].min()) - 1)

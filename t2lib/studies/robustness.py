@@ -150,7 +150,7 @@ def _of_our_law(
     laws = [one_law.OURS, "BetaRegressionLaw", "AdditiveLaw"]
     settings = {
         "left out": one_law.models_left_out(seen, laws, {})[0],
-        "overtrained": one_law.overtrained(few, laws, cut=cut or _USUAL_CUT)[2],
+        "overtrained": one_law.overtrained(few, laws, cut=cut or _USUAL_CUT)[1],
     }
     found = {}
     for setting, sums in settings.items():

@@ -77,16 +77,16 @@ def test_a_held_ceiling_costs_least_at_the_truth(curves, fits):
     profile = study.ceiling_profile(rows, fits["exact"].law, [1.0, 0.8, 0.5])
     assert profile["rms_percent"].idxmin() == 0.8
     assert (profile["theta2"] == profile.index).all()
-    again = study.refit_and_predict(rows, fits["exact"].law)
+    again = study.CeilingRefit(fits["exact"].law)(rows)
     assert again["pass@1"] == pytest.approx(float(LAW.pass_at_k(1e9, 1e11, 1)), rel=1e-3)
 
 
 def test_refits_side_by_side_are_those_one_by_one(curves, fits):
     rows = study.one_row_a_checkpoint(curves)
     rows["mean_nll"] *= np.exp(0.01 * np.random.default_rng(0).standard_normal(len(rows)))
-    law = fits["exact"].law
-    together = t2.bootstrap(study.CeilingRefit(law), rows, n=5, seed=0, by="row")
-    alone = t2.bootstrap(lambda t: study.refit_and_predict(t, law), rows, n=5, seed=0, by="row")
+    refit = study.CeilingRefit(fits["exact"].law)
+    together = t2.bootstrap(refit, rows, n=5, seed=0, by="row")
+    alone = t2.bootstrap(lambda table: refit(table), rows, n=5, seed=0, by="row")
     pd.testing.assert_frame_equal(together, alone, rtol=1e-6)
 
 
