@@ -316,7 +316,8 @@ def _solved(
     ----------
     matrices, right : ndarray, shapes (P, w, w) and (P, w, m)
     ridge : float
-        Share of the trace that keeps nearly collinear columns solvable.
+        Share of its own size that each diagonal entry gains: it keeps nearly collinear columns
+        solvable. A share of the trace would drown the small columns beside one at a steep exponent.
     free : ndarray of bool, shape (P, w), optional
         All are, by default.
 
@@ -324,13 +325,14 @@ def _solved(
     -------
     ndarray, shape (P, w, m)
     """
+    own = np.einsum("pii->pi", matrices)
+    added = ridge * np.where(own > 0, own, 1.0)
     if free is None:
-        held, share = matrices.copy(), np.array(ridge)
+        held = matrices.copy()
     else:
-        held, share = matrices * (free[:, :, None] & free[:, None, :]), np.where(free, ridge, 1.0)
+        held, added = matrices * (free[:, :, None] & free[:, None, :]), np.where(free, added, 1.0)
         right = right * free[:, :, None]
-    diagonal = np.einsum("pii->pi", held)
-    diagonal += share * np.einsum("pii->p", matrices)[:, None]
+    np.einsum("pii->pi", held)[...] += added
     return np.asarray(np.linalg.solve(held, right))
 
 
