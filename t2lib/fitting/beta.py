@@ -697,6 +697,9 @@ def fit_beta_consistent_counts(
     else:
         rough = _first_losses(checkpoints, counts)
         starts = [place(rough, c0, 0.0, 0.1) for c0 in (0.0, 2.0, 5.0)]
+        # A rough loss may put an exponent at its bound, which no search leaves.
+        usual = Chinchilla(rough.E, 0.0, 0.0, 0.4, 0.4)
+        starts += [place(usual, c0, 0.0, 0.5) for c0 in (0.0, 2.0)]
     best, evaluations = _maximise(counts, shape, starts, bounds)
     E, A, B, alpha, beta, c0, c1 = best.x.tolist()
     A, B = A * float(np.exp(alpha * middle_N)), B * float(np.exp(beta * middle_D))
@@ -869,7 +872,7 @@ def _maximise(
 
     # A pilot only shows the way to a basin.
     pilots = [search(start, 25) for start in starts] if len(starts) > _STARTS else []
-    firsts = [pilot.x for pilot in sorted(pilots, key=missed)[:_STARTS]]
+    firsts = [pilot.x for pilot in sorted(pilots, key=missed)[:2]]
     results = [search(start) for start in firsts or starts]
     best = min(results, key=missed)
     results += pilots

@@ -428,6 +428,23 @@ def test_counts_recover_the_law_within_sampling_error(counts, count_fit):
     np.testing.assert_allclose(count_fit.residuals, share - count_fit.law.pass_at_k(n, d, 1))
 
 
+@pytest.mark.parametrize("seed", [33, 36])
+def test_no_law_of_counts_is_less_likely_than_the_truth(seed):
+    """Where a rough loss of each checkpoint puts an exponent at its bound, other starts help."""
+    rng = np.random.default_rng(seed)
+    sizes = np.geomspace(1e7, 10 ** rng.uniform(8.5, 10.5), rng.integers(3, 9))
+    tokens = np.geomspace(1e9, 10 ** rng.uniform(10.5, 12.5), rng.integers(2, 7))
+    E, A, B = rng.uniform(0, 2), 10 ** rng.uniform(1.5, 3.5), 10 ** rng.uniform(2, 4.2)
+    first = t2.Chinchilla(E, A, B, *rng.uniform(0.2, 0.6, 2))
+    law = t2.BetaConsistentLaw(first, rng.uniform(-2, 4), rng.uniform(-0.5, 1.5))
+    questions = int(rng.integers(30, 300))
+    n, d = (x.ravel().repeat(questions) for x in np.meshgrid(sizes, tokens))
+    drawn = rng.choice(rng.choice([8, 16, 100, 500], 2), len(n))
+    counts = n, d, drawn, rng.binomial(drawn, rng.beta(*law.shape(n, d)))
+    fit = t2.fit_beta_consistent_counts(*counts)
+    assert fit.objective < negative_log_likelihood(law, *counts)
+
+
 def test_counts_are_at_a_maximum(counts, count_fit):
     """No step along a parameter, and no random one, is more likely."""
     best = np.array(list(count_fit.params.values()))
