@@ -755,7 +755,7 @@ def fit_beta_regression_counts(
     """
     x, checkpoints, counts = _count_input(N, D, n, c, n_parameters=10)
     if chinchilla is None:
-        near = _with_a_link(start, start.chinchilla.loss(*checkpoints)) if start else None
+        near = BetaConsistentLaw(start.chinchilla, 2.0, 0.0) if start is not None else None
         chinchilla = fit_beta_consistent_counts(N, D, n, c, start=near).law.chinchilla
     losses = chinchilla.loss(*checkpoints)
 
@@ -780,14 +780,6 @@ def fit_beta_regression_counts(
     return _count_fit(
         law, dict(zip(_THETA, best.x.tolist(), strict=True)), x, best, evaluations, bounded
     )
-
-
-def _with_a_link(law: BetaRegressionLaw, losses: FloatArray) -> BetaConsistentLaw:
-    """The Beta-consistent law whose log b is the line through this law's at both ends."""
-    ends = np.array([losses.min(), losses.max()])
-    low, high = np.log(law.shape_at_loss(ends)[1])
-    c1 = float((high - low) / max(ends[1] - ends[0], 1e-9))
-    return BetaConsistentLaw(law.chinchilla, float(low - c1 * ends[0]), c1)
 
 
 class _Counts:
