@@ -155,14 +155,9 @@ PRESETS = {
         rates=tuple((width, factor) for width in (8, 24, 64) for factor in (0.5, 2.0)),
         wall=tuple((w, 2**log) for w in (16, 24, 32, 48, 64) for log in (16, 18, 20)),
     ),
-    # What the laws forecast for the two largest budgets, and laptop lacks: the nearest widths. The
-    # smaller, the more tokens: width 8 takes 4e8, so it has one seed.
+    # What the laws forecast for the two largest budgets, and laptop lacks: the nearest widths.
     "chosen": Preset(
-        (
-            *((width, 1) for width in (8, 12, 14)),
-            *((width, 2) for width in (16, 18)),
-            *((width, 5) for width in (22, 28, 30, 36, 44, 54, 60)),
-        ),
+        tuple((width, 5) for width in (8, 12, 14, 16, 18, 22, 28, 30, 36, 44, 54, 60)),
         np.inf,
         5.12e12,
     ),
