@@ -279,11 +279,12 @@ def test_the_same_chapters_give_the_same_site(site: Path, tmp_path: Path) -> Non
 def test_a_chapter_gives_the_same_outputs_again(executed: Path, tmp_path: Path) -> None:
     """Figures and tables too, byte for byte."""
     before = executed / "01_released_checkpoints.ipynb"
-    settings = {"parameters": {}, "key": json.loads(before.read_text())["metadata"]["build_key"]}
-    out = tmp_path / before.name
-    with build.Workers(ROOT) as workers, build.tqdm(disable=True) as bar:
-        build.execute_chapter(workers, ROOT / "chapters" / before.name, out, settings, bar)
-    build.refresh(ROOT / "chapters" / before.name, out)
+    chapter, out = ROOT / "chapters" / before.name, tmp_path / before.name
+    task = {"chapter": str(chapter), "out": str(out), "parameters": {}}
+    task["key"] = json.loads(before.read_text())["metadata"]["build_key"]
+    nothing = {"on_cell": lambda: None, "on_end": lambda *_: None}
+    build.execute(build.Workers(ROOT), 1, [task], **nothing)
+    build.refresh(chapter, out)
     assert out.read_text() == before.read_text()
 
 

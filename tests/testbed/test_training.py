@@ -20,7 +20,9 @@ from t2lib.testbed.presets import CHUNK, PRESETS, Run, checkpoint_grid, preset, 
 from t2lib.testbed.train import State
 
 SMALL = Run(8, 3, 2**17 + 2 * CHUNK)
-TOLERANCE = 0.02  # nats: other processors round otherwise, and training magnifies it
+# Nats. Other processors round otherwise, and training magnifies it: of 250 checkpoints that were
+# trained on two makes, none differs by more than 0.04.
+TOLERANCE = 0.05
 
 KILLED = f"""
 import os, pathlib, signal, sys
