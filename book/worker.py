@@ -104,9 +104,14 @@ def execute(jobs: int, tasks: list[dict[str, Any]]) -> int:
 
     kernels.prepare()
     with ThreadPoolExecutor(jobs) as pool:
-        for done in as_completed([pool.submit(execute_one, **task) for task in tasks]):
-            if not done.result():
-                end(1)
+        running = [pool.submit(execute_one, **task) for task in tasks]
+        try:
+            succeeded = all(done.result() for done in as_completed(running))
+        except Exception as error:  # such as a full disk: the build says it in one line
+            print(f"{type(error).__name__}: {error}", flush=True)
+            succeeded = False
+        if not succeeded:
+            end(1)  # the other chapters would run to their ends
     return 0
 
 

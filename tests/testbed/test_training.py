@@ -21,7 +21,7 @@ from t2lib.testbed.train import State
 
 SMALL = Run(8, 3, 2**17 + 2 * CHUNK)
 # Nats. Other processors round otherwise, and training magnifies it: of 250 checkpoints that were
-# trained on two makes, none differs by more than 0.04.
+# trained on two processors, none differs by more than 0.04.
 TOLERANCE = 0.05
 
 KILLED = f"""
