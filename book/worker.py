@@ -140,7 +140,11 @@ def execute_one(chapter: str, out: str, parameters: dict[str, Any], key: str) ->
                 start(cell, index, **more)
 
             nb_man.cell_start = report_start
-            return super().execute_managed_notebook(nb_man, kernel_name, **options)
+            try:
+                return super().execute_managed_notebook(nb_man, kernel_name, **options)
+            except Exception:  # a kernel that died: what it has done until then is shown
+                write(nb_man.nb, unfinished)
+                raise
 
     papermill_engines.register(name, ReportingEngine)
     declared = papermill.inspect_notebook(chapter)
@@ -157,6 +161,7 @@ def execute_one(chapter: str, out: str, parameters: dict[str, Any], key: str) ->
             {name: value for name, value in parameters.items() if name in declared},
             engine_name=name,
             progress_bar=False,
+            request_save_on_cell_execute=False,  # a whole chapter, sixty times, costs seconds
             kernel_manager_class=Kernels,
             resources={"metadata": {"path": str(Path(chapter).parent)}},
         )

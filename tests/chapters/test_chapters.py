@@ -52,8 +52,9 @@ def test_every_cell_ran_without_a_word_on_stderr(chapter: Path, executed: Path) 
 @each_chapter
 def test_runs_as_a_quick_draft(chapter: Path, tmp_path: Path) -> None:
     """Few resamples are enough for every cell and every solution to end."""
-    settings = {"parameters": build.QUICK_PARAMETERS, "key": ""}
     out = tmp_path / f"{chapter.stem}.ipynb"
-    with build.Workers(ROOT) as workers, build.tqdm(disable=True) as bar:
-        build.execute_chapter(workers, chapter.with_suffix(".ipynb"), out, settings, bar)
+    task = {"chapter": str(chapter.with_suffix(".ipynb")), "out": str(out), "key": ""}
+    task["parameters"] = build.QUICK_PARAMETERS
+    nothing = {"on_cell": lambda: None, "on_end": lambda *_: None}
+    build.execute(build.Workers(ROOT), 1, [task], **nothing)
     assert notebook(out)["metadata"]["build_key"] == ""
