@@ -16,8 +16,10 @@ from jupyter_client.manager import AsyncKernelManager
 from jupyter_client.provisioning.local_provisioner import LocalProvisioner
 
 IMPORTED = [
-    *["kernels", "lmfit", "pandera.pandas", "pyarrow.parquet", "seaborn"],
+    *["kernels", "lmfit", "pyarrow.parquet", "seaborn"],
     *["t2lib.data.tables", "t2lib.fitting", "t2lib.plots"],
+    # What pandera imports when it first looks at a table.
+    *["pandera.backends.pandas.register", "pandera.strategies.pandas_strategies"],
 ]
 
 

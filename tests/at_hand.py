@@ -9,6 +9,15 @@ from typing import Any
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
+PROXIES = ["HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"]
+
+
+def as_a_reader() -> dict[str, str]:
+    """Variables of who has no released file and no network."""
+    cache = ROOT / "_build/no-released-files"
+    cache.mkdir(parents=True, exist_ok=True)
+    nobody = dict.fromkeys(PROXIES, "http://127.0.0.1:9")  # nobody answers there
+    return {"T2LIB_MIRROR": "", "T2LIB_CACHE": str(cache), **nobody}
 
 
 def heed_interrupts() -> None:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from at_hand import ROOT
+from at_hand import ROOT, as_a_reader
 from at_hand import released as released
 from hypothesis import settings
 
@@ -24,8 +24,6 @@ from pages import address as address
 from pages import browser as browser
 
 os.environ.setdefault("MPLBACKEND", "Agg")
-PROXIES = ["HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"]
-NO_NETWORK = dict.fromkeys(PROXIES, "http://127.0.0.1:9")  # nobody answers there
 one_thread()  # as the testbed trains; before any test starts JAX
 # What one process of this run of the tests has compiled, all others take; gone when the run ends.
 if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
@@ -43,17 +41,14 @@ def site() -> Path:
 
     As `make book` builds it on a fresh machine, which has no released file and asks no network.
     """
-    cache = ROOT / "_build/no-released-files"
-    cache.mkdir(parents=True, exist_ok=True)
-    fresh = {name: value for name, value in os.environ.items() if name != "T2LIB_MIRROR"}
-    fresh |= {"T2LIB_CACHE": str(cache), **NO_NETWORK}
+    reader = as_a_reader()
     command = [sys.executable, ROOT / "book/build.py"]
     with open(ROOT / "_build/.tests.lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        built = subprocess.run(command, capture_output=True, text=True, env=fresh)
+        built = subprocess.run(command, capture_output=True, text=True, env=os.environ | reader)
     if built.returncode:
         pytest.fail(f"the book does not build:\n{built.stderr}", pytrace=False)
-    assert not any(cache.rglob("*.*")), "a chapter fetched a released file"
+    assert not any(Path(reader["T2LIB_CACHE"]).rglob("*.*")), "a chapter fetched a released file"
     return ROOT / "_build/html"
 
 

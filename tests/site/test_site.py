@@ -278,7 +278,7 @@ def test_the_same_chapters_give_the_same_site(site: Path, tmp_path: Path) -> Non
 
 def test_a_chapter_gives_the_same_outputs_again(executed: Path, tmp_path: Path) -> None:
     """Figures and tables too, byte for byte."""
-    before = executed / "01_released_checkpoints.ipynb"
+    before = executed / "A9_mmlu.ipynb"  # soon run, and it has both
     chapter, out = ROOT / "chapters" / before.name, tmp_path / before.name
     task = {"chapter": str(chapter), "out": str(out), "parameters": {}}
     task["key"] = json.loads(before.read_text())["metadata"]["build_key"]
