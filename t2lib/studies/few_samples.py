@@ -37,6 +37,7 @@ from t2lib.few_samples import predict_pass_at_k, sampling_plan
 from t2lib.fitting.inflated import fit_mixture
 from t2lib.passk import pass_at_k
 from t2lib.uncertainty.resampling import bootstrap, percentile_interval
+from t2lib.uncertainty.summaries import Weighted
 
 TASKS = ("gsm8k", "math")
 SAMPLES, PILOT, LARGEST_K, DRAWS = 100, 50, 10_000, 5
@@ -236,14 +237,9 @@ def against(errors: pd.DataFrame, ours: str, *, n: int, seed: int) -> pd.DataFra
     DataFrame, indexed by column
         ``error``, ``value, low, high``.
     """
-    flat = errors.reset_index()
-
-    def differences(rows: pd.DataFrame) -> pd.Series:
-        return rows[errors.columns].sub(rows[ours], axis=0).mean()
-
-    draws = bootstrap(differences, flat, n=n, seed=seed, by="model")
-    found = percentile_interval(draws)
-    found.insert(0, "value", differences(flat))
+    apart = errors.sub(errors[ours], axis=0)
+    found = percentile_interval(_resampled_means(apart.reset_index(), list(apart), n, seed))
+    found.insert(0, "value", apart.mean())
     found.insert(0, "error", errors.mean())
     return found
 
@@ -263,7 +259,7 @@ def covered(values: Any, *, n: int, seed: int) -> pd.DataFrame:
     for method in ("posterior Beta", OURS):
         low, high = (rows[f"{end} {method}"].astype(float) for end in ("low", "high"))
         held = rows[["model"]].assign(held=(low <= rows["truth"]) & (rows["truth"] <= high))
-        ends = percentile_interval(bootstrap(_held, held, n=n, seed=seed, by="model"))
+        ends = percentile_interval(_resampled_means(held, ["held"], n, seed))
         found[method] = {
             "value": held["held"].mean(),
             **ends.loc["held"].to_dict(),
@@ -310,8 +306,14 @@ def example(values: Any, task: str, model: str) -> tuple[pd.Series, FloatArray]:
     return row, np.repeat(np.asarray(counts["right"], dtype=float), counts["questions"])
 
 
-def _held(rows: pd.DataFrame) -> pd.Series:
-    return pd.Series({"held": rows["held"].mean()})
+def _resampled_means(rows: pd.DataFrame, columns: list[str], n: int, seed: int) -> pd.DataFrame:
+    """Means of these columns, whole ones, over resamples of models."""
+
+    def means(table: pd.DataFrame, counts: FloatArray) -> pd.DataFrame:
+        sums = counts @ table[columns].to_numpy(dtype=float)
+        return pd.DataFrame(sums / counts.sum(axis=1, keepdims=True), columns=columns)
+
+    return bootstrap(Weighted(means), rows, n=n, seed=seed, by="model")
 
 
 def plan_errors(values: Any) -> pd.DataFrame:
