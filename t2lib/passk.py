@@ -167,6 +167,11 @@ def _neg_log_pass(log_hazard: FloatArray) -> FloatArray:
     return np.where(log_hazard < _LOG_P_TINY, -log_hazard, -_log1mexp(-np.exp(log_hazard)))
 
 
+def _hazard(nll: FloatArray) -> FloatArray:
+    """``-log(1 - p)`` for ``p = exp(-nll)``."""
+    return -_log1mexp(-nll)
+
+
 def _log_hazard(nll: FloatArray) -> FloatArray:
     """Logarithm of ``-log(1 - p)`` for ``p = exp(-nll)``; ``p = 1`` gives infinity."""
     with np.errstate(divide="ignore"):
@@ -438,30 +443,34 @@ def pass_of_scores(nll: OfScores, loss: npt.ArrayLike, k: npt.ArrayLike) -> Floa
     -------
     ndarray of float, the broadcast shape
     """
-    return _over_scores(nll, loss, k, _pass)
+    # Pass@k needs no logarithm of the hazard: where it underflows no question is solved.
+    return _over_scores(nll, loss, k, _hazard, lambda hazard, k: -np.expm1(-k * hazard))
 
 
 def neg_log_pass_of_scores(nll: OfScores, loss: npt.ArrayLike, k: npt.ArrayLike) -> FloatArray:
     """Mean negative log pass@k in nats, as :func:`pass_of_scores`."""
-    return _over_scores(nll, loss, k, _neg_log_pass)
+    return _over_scores(
+        nll, loss, k, _log_hazard, lambda hazard, k: _neg_log_pass(hazard + np.log(k))
+    )
 
 
 def _over_scores(
     nll: OfScores,
     loss: npt.ArrayLike,
     k: npt.ArrayLike,
-    function: Callable[[FloatArray], FloatArray],
+    of_nll: Callable[[FloatArray], FloatArray],
+    function: Callable[[FloatArray, FloatArray], FloatArray],
 ) -> FloatArray:
     """Mean over scores, block by block; each loss's questions are computed once."""
     losses, samples = np.broadcast_arrays(np.asarray(loss, dtype=float), at_least_one(k))
     levels, rows = np.unique(losses.ravel(), return_inverse=True)
-    log_k, out = np.log(samples.ravel()), np.empty(losses.size)
+    samples, out = samples.ravel(), np.empty(losses.size)
     step = _BLOCK // (4 * len(_SCORES))
     for start in range(0, losses.size, step):
         part = slice(start, start + step)
         own, place = np.unique(rows[part], return_inverse=True)
-        log_hazard = _log_hazard(nll(levels[own], _SCORES))
-        values = function(log_hazard[place] + log_k[part, None])
+        of_levels = of_nll(nll(levels[own], _SCORES))
+        values = function(of_levels[place], samples[part, None])
         out[part] = (values * _WEIGHTS).sum(axis=1)
     return out.reshape(losses.shape)
 

@@ -238,7 +238,9 @@ def against(errors: pd.DataFrame, ours: str, *, n: int, seed: int) -> pd.DataFra
         ``error``, ``value, low, high``.
     """
     apart = errors.sub(errors[ours], axis=0)
-    found = percentile_interval(_resampled_means(apart.reset_index(), list(apart), n, seed))
+    found = percentile_interval(
+        _resampled_means(apart.reset_index(), apart.columns.tolist(), n, seed)
+    )
     found.insert(0, "value", apart.mean())
     found.insert(0, "error", errors.mean())
     return found

@@ -162,9 +162,13 @@ def samples(n_params: npt.ArrayLike, inference: float | None) -> FloatArray:
     return np.ones_like(N) if inference is None else np.maximum(inference / (2 * N), 1.0)
 
 
-@cache
 def answers(family: str, *, sampled: bool = False) -> Answers:
     """Load a family's checkpoints with their answers' likelihoods, or the counts of samples."""
+    return _answers(family, sampled)
+
+
+@cache  # of two plain arguments: a default that is written out would be read a second time
+def _answers(family: str, sampled: bool) -> Answers:
     table = load_questions("testbed", family + SAMPLED * sampled)
     n_questions = table["question"].nunique()
     rows = table.iloc[::n_questions][["model", "n_params", "n_tokens"]]
