@@ -669,10 +669,9 @@ def fit_beta_consistent_counts(
         starts = [place(start.chinchilla, start.c0, start.c1, 1e-3)]
     else:
         rough = _first_losses(checkpoints, counts)
-        starts = [place(rough, c0, 0.0, 0.1) for c0 in (0.0, 2.0, 5.0)]
+        starts = [place(rough, c0, 0.0, 0.1) for c0 in (0.0, 2.0)]
         # A rough loss may put an exponent at its bound, which no search leaves.
-        usual = Chinchilla(rough.E, 0.0, 0.0, 0.4, 0.4)
-        starts += [place(usual, c0, 0.0, 0.5) for c0 in (0.0, 2.0)]
+        starts.append(place(Chinchilla(rough.E, 0.0, 0.0, 0.4, 0.4), 1.0, 0.0, 0.5))
     best, evaluations = _maximise(counts, shape, starts, bounds)
     E, A, B, alpha, beta, c0, c1 = best.x.tolist()
     A, B = A * float(np.exp(alpha * middle_N)), B * float(np.exp(beta * middle_D))
@@ -877,36 +876,49 @@ def _maximise(
     starts: list[FloatArray],
     bounds: Sequence[tuple[float, float | None]],
 ) -> tuple[optimize.OptimizeResult, int]:
-    """Best of several L-BFGS-B runs on the likelihood of counts, given the Beta's parameters."""
+    """Best of several L-BFGS-B runs on the likelihood of counts, given the Beta's parameters.
 
-    def value(v: FloatArray) -> tuple[float, FloatArray]:
-        a, b, wrt, _ = shape(v)
-        total, by_a, by_b = counts.log_likelihood(a, b)
-        return -total, -(by_a @ wrt[0].T + by_b @ wrt[1].T)
+    From several starts pilots lead to basins; the best two are followed, and more where these end
+    at different optima.
+    """
+    low, high = np.array([(lo, np.inf if hi is None else hi) for lo, hi in bounds]).T
+    results: list[optimize.OptimizeResult] = []
 
-    def search(start: FloatArray, most: int = 5000) -> optimize.OptimizeResult:
+    def descend_from(start: FloatArray, most: int) -> optimize.OptimizeResult:
+        # In units of each parameter's own error: a coefficient may count by its sixth digit.
+        curvature = (counts.scores(shape(start)) ** 2).sum(axis=0)
+        unit = 1 / np.sqrt(np.maximum(curvature, 1e-12 * curvature.max()) + 1e-300)
+
+        def value(u: FloatArray) -> tuple[float, FloatArray]:
+            a, b, wrt, _ = shape(u * unit)
+            total, by_a, by_b = counts.log_likelihood(a, b)
+            return -total, -(by_a @ wrt[0].T + by_b @ wrt[1].T) * unit
+
         options = {"maxiter": most, "maxfun": 10000, "ftol": 1e-13, "gtol": 1e-7, "maxcor": 30}
-        return optimize.minimize(
-            value, start, jac=True, method="L-BFGS-B", bounds=bounds, options=options
+        ends = np.stack([low / unit, high / unit], axis=1)
+        found = optimize.minimize(
+            value, start / unit, jac=True, method="L-BFGS-B", bounds=ends, options=options
         )
+        found.x = np.clip(found.x * unit, low, high)
+        results.append(found)
+        return found
 
-    def missed(result: optimize.OptimizeResult) -> float:
-        return float(result.fun)
+    def search(start: FloatArray) -> float:
+        best = descend_from(start, 5000)
+        for _ in range(5):  # a search may end short of the optimum; begun anew it goes on
+            again = descend_from(best.x, 5000)
+            gained = best.fun - again.fun
+            best = again if gained > 0 else best
+            if gained < 1e-6:
+                break
+        return float(best.fun)
 
-    # A pilot only shows the way to a basin.
-    pilots = [search(start, 25) for start in starts] if len(starts) > _STARTS else []
-    firsts = [pilot.x for pilot in sorted(pilots, key=missed)[:2]]
-    results = [search(start) for start in firsts or starts]
-    best = min(results, key=missed)
-    results += pilots
-    for _ in range(5):  # a search may end short of the optimum; begun anew it goes on
-        again = search(best.x)
-        results.append(again)
-        gained = best.fun - again.fun
-        best = again if gained > 0 else best
-        if gained < 1e-6:
-            break
-    return best, sum(r.nfev for r in results)
+    pilots = [descend_from(start, 20) for start in starts] if len(starts) > 1 else []
+    starts = [pilot.x for pilot in sorted(pilots, key=lambda pilot: float(pilot.fun))] or starts
+    if np.ptp([search(start) for start in starts[:2]]) > 1e-6:
+        for start in starts[2:5]:
+            search(start)
+    return min(results, key=lambda result: float(result.fun)), sum(r.nfev + 1 for r in results)
 
 
 def _count_fit(
