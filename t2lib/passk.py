@@ -259,24 +259,35 @@ def beta_a_from_mean_nll(b: npt.ArrayLike, mean_nll: npt.ArrayLike) -> FloatArra
         Where ``b`` or ``mean_nll`` is not positive and finite.
     """
     b, target = np.broadcast_arrays(positive(b, "b"), positive(mean_nll, "mean_nll"))
+    return _beta_a(b, target)[0]
+
+
+def _beta_a(
+    b: FloatArray, target: FloatArray, near: FloatArray | None = None
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """As :func:`beta_a_from_mean_nll`, and what the mean falls by in a and rises by in b there.
+
+    ``near`` are logarithms of a to begin at; one that is no number is not used.
+    """
     # For small a the mean is near 1/a, for large a near log(1 + b/a): the sum of both inverses
     # starts close in each regime.
     with np.errstate(over="ignore"):
         log_a = np.log(np.minimum(1 / target, 1e150) + b / np.expm1(np.minimum(target, 700.0)))
-    log_target = np.log(target)
+    if near is not None:
+        log_a = np.where(np.isfinite(near), near, log_a)
     settled = np.zeros(target.shape, dtype=bool)
     for _ in range(100):
         a = np.exp(log_a)
-        mean = _digamma_difference(a, b)
-        slope = -a * _trigamma_difference(a, b) / mean
-        step = np.clip((np.log(mean) - log_target) / slope, -2.0, 2.0)
-        log_a = np.where(settled, log_a, log_a - step)
-        # Steps shrink quadratically: after one of 1e-8 the rest is rounding. Each element stops
-        # there by itself, so that its last digits do not depend on the others.
+        mean, fall, rise = _mean_nll_and_slopes(a, b)
+        step = np.clip(np.log(mean / target) * mean / (a * fall), -2.0, 2.0)
+        log_a = np.where(settled, log_a, log_a + step)
+        # Steps shrink quadratically: after one of 1e-8 the rest is rounding, and the slopes before
+        # it serve. Each element stops there by itself, so that its last digits do not depend on
+        # the others.
         settled |= np.abs(step) < 1e-8
         if settled.all():
             break
-    return np.exp(log_a)
+    return np.exp(log_a), fall, rise
 
 
 def beta_neg_log_pass(a: npt.ArrayLike, b: npt.ArrayLike, k: npt.ArrayLike) -> FloatArray:
@@ -526,7 +537,7 @@ def _log_gamma_ratio(z: Any, a: Any, k: Any) -> FloatArray:
     z = z + _STIRLING_FROM
     s = z + a + k
     total = total - (z - 0.5) * np.log1p(a * (k / (s * z)))
-    total = total - k * _log_remainder(z + k, a, s) - a * _log_remainder(z + a, k, s)
+    total = total + k * np.log1p(a / (z + k)) + a * np.log1p(k / (z + a))
     return total + (_stirling(s) - _stirling(z + k)) - (_stirling(z + a) - _stirling(z))
 
 
@@ -568,12 +579,6 @@ def _grown(shifted: Callable[[Any], FloatArray], shape: tuple[int, ...]) -> Floa
     return both(both(first, second), third)
 
 
-def _log_remainder(kept: FloatArray, taken: FloatArray, whole: FloatArray) -> FloatArray:
-    """Logarithm of ``kept / whole``, where ``kept = whole - taken``."""
-    share = taken / whole
-    return np.where(share < 0.5, np.log1p(-np.minimum(share, 0.5)), np.log(kept / whole))
-
-
 def _stirling(z: FloatArray) -> FloatArray:
     """Stirling's series: what log-gamma adds to ``(z - 1/2) log z - z + log(2 pi) / 2``."""
     i = 1.0 / (z * z)
@@ -600,23 +605,27 @@ def _digamma_tail(x: FloatArray) -> FloatArray:
     return i * i * (1 / 120 - i * (1 / 252 - i * (1 / 240 - i / 132)))
 
 
-def _trigamma_difference(a: FloatArray, b: FloatArray) -> FloatArray:
-    """Return ``trigamma(a) - trigamma(a + b)`` without cancellation, as the digamma's."""
+def _mean_nll_and_slopes(a: FloatArray, b: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Return ``digamma(a + b) - digamma(a)``, what it falls by in a and what it rises by in b.
+
+    Those are ``trigamma(a) - trigamma(a + b)``, without cancellation, and ``trigamma(a + b)``. All
+    three come from the reciprocals of a and of a + b, shifted.
+    """
 
     def shifted(j: Any) -> FloatArray:
         x = a + j
         u, v = 1 / x, 1 / (x + b)
-        return np.asarray(b * u * v * (u + v))
+        both = u * v
+        return np.stack([both, both * (u + v), v * v], axis=-1 - a.ndim)
 
-    total = _summed(shifted, np.broadcast_shapes(a.shape, b.shape))
-    x = a + _STIRLING_FROM
-    y = x + b
-    u, v = 1 / x, 1 / y
-    total = total + b * u * v * (1 + (u + v) / 2 + (u * u + u * v + v * v) / 6)
-    return total + _trigamma_tail(x) - _trigamma_tail(y)
-
-
-def _trigamma_tail(x: FloatArray) -> FloatArray:
-    """Trigamma's asymptotic series from its fourth term on."""
-    i = 1.0 / (x * x)
-    return i * i / x * (-1 / 30 + i * (1 / 42 - i * (1 / 30 - i * 5 / 66)))
+    mean, fall, rise = _summed(shifted, a.shape)
+    x = np.stack([a, a + b]) + _STIRLING_FROM
+    u, v = reciprocals = 1 / x
+    both, added = u * v, u + v
+    i = reciprocals * reciprocals
+    digammas = i * i * (1 / 120 - i * (1 / 252 - i * (1 / 240 - i / 132)))
+    trigammas = i * i * reciprocals * (-1 / 30 + i * (1 / 42 - i * (1 / 30 - i * 5 / 66)))
+    mean = b * (mean + both * (0.5 + added / 12)) + np.log1p(b * u)
+    fall = b * (fall + both * (1 + added / 2 + (added * added - both) / 6))
+    rise = rise + v * (1 + v * (0.5 + v / 6)) + trigammas[1]
+    return mean + digammas[1] - digammas[0], fall + trigammas[0] - trigammas[1], rise

@@ -38,6 +38,7 @@ _PILOT_CHECKPOINTS = 60
 _STARTS = 3
 # An nll of 0 is p = 1, of which the Beta's density is 0 or infinite: p is the next number below.
 _LEAST_NLL = 2.0**-53
+_FEW = passk._STIRLING_FROM
 
 
 # --------------------------------------------------------------------------- one checkpoint
@@ -94,26 +95,23 @@ def fit_beta(
 
         start = np.zeros(2)
     else:
-        table = np.stack(_counts(n, c), axis=1)  # type: ignore[arg-type]
-        table, repeats = np.unique(table, axis=0, return_counts=True)
-        samples, right = table.T
+        samples, right = _counts(n, c)  # type: ignore[arg-type]
+        counts = _Counts(np.zeros(len(samples), dtype=int), samples, right)
         if np.ptp(right / samples) == 0:
             raise ValueError("c / n is the same for every question: the Beta has no width")
 
         def value(v: FloatArray) -> tuple[float, FloatArray]:
-            a, b = np.exp(v)
-            shapes = np.full(samples.shape, a), np.full(samples.shape, b)
-            log_likelihood, slope_a, slope_b = _beta_binomial(samples, right, *shapes)
-            slope = np.array([repeats @ slope_a, repeats @ slope_b]) * np.exp(v)
-            return -float(repeats @ log_likelihood), -slope
+            shape = np.exp(v)
+            total, *slopes = counts.log_likelihood(*shape[:, None])
+            return -total, -np.concatenate(slopes) * shape
 
-        mean = (repeats @ right + 0.5) / (repeats @ samples + 1)
+        mean = (right.sum() + 0.5) / (samples.sum() + 1)
         start = np.log([0.5, 0.5 * (1 - mean) / mean])
     result = optimize.minimize(
         value, start, jac=True, method="L-BFGS-B", bounds=[(-25, 25)] * 2, options={"ftol": 1e-14}
     )
     if nll is None:
-        mean = float(repeats @ right / (repeats @ samples))
+        mean = float(right.sum() / samples.sum())
         narrow = float(np.exp(25.0)) * np.array([mean, 1 - mean])
         if value(np.log(narrow))[0] <= result.fun + 1e-6:
             warnings.warn(
@@ -138,48 +136,6 @@ def _counts(n: npt.ArrayLike, c: npt.ArrayLike) -> tuple[FloatArray, FloatArray]
     if np.all(n == 1):
         raise ValueError("n is 1 in every row: one sample tells nothing of the spread of p")
     return n, c
-
-
-def _beta_binomial(
-    n: FloatArray, c: FloatArray, a: FloatArray, b: FloatArray
-) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Log-likelihood of c of n, and its derivatives with respect to a and b.
-
-    Differences of log-gammas lose their digits where b is large, as it is on hard tasks: every
-    term here is of the size of the result.
-    """
-    return _from_parts(_log_choose(n, c), passk._digamma_difference(a + b, n), n, c, a, b)
-
-
-def _log_choose(n: FloatArray, c: FloatArray) -> FloatArray:
-    """Logarithm of the number of orders in which c of n can be right."""
-    return np.asarray(-np.log(n + 1) - special.betaln(n - c + 1, c + 1))
-
-
-def _from_parts(
-    choose: FloatArray,
-    common: FloatArray,
-    n: FloatArray,
-    c: FloatArray,
-    a: FloatArray,
-    b: FloatArray,
-) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """As :func:`_beta_binomial`, of what many rows or all evaluations share and of the rest."""
-    wrong = n - c
-    value = choose + _log_rising(a, c) - _log_rising(a + b + wrong, c)
-    value = value - passk._log_gamma_ratio(b, a, wrong)
-    # Of nothing there is no slope, and 0 / 0 where a or b is tiny.
-    slope_a = np.where(c > 0, passk._digamma_difference(a, np.maximum(c, 1)), 0) - common
-    slope_b = np.where(wrong > 0, passk._digamma_difference(b, np.maximum(wrong, 1)), 0) - common
-    return value, slope_a, slope_b
-
-
-def _log_rising(z: FloatArray, k: FloatArray) -> FloatArray:
-    """Logarithm of ``gamma(z + k) / gamma(z)``; Stirling's series where z is large."""
-    far = np.maximum(z, 1e3)
-    series = (far + k - 0.5) * np.log1p(k / far) + k * (np.log(far) - 1)
-    series = series + passk._stirling(far + k) - passk._stirling(far)
-    return np.where(z > 1e3, series, special.gammaln(z + k) - special.gammaln(z))
 
 
 # --------------------------------------------------------- from a loss to the Beta's parameters
@@ -215,18 +171,31 @@ def _log_ceiling_shape(v: FloatArray, loss: FloatArray) -> Shape:
     return a, b, wrt, wrt_loss
 
 
-def _consistent_shape(link: FloatArray, loss: FloatArray) -> Shape:
-    """(a, b) of the Beta-consistent law with derivatives with respect to c0, c1 and the loss."""
-    loss = np.maximum(loss, 1e-12)
-    b = np.exp(np.clip(link[0] + link[1] * loss, -40, 40))
-    a = passk.beta_a_from_mean_nll(b, loss)
-    by_b = special.polygamma(1, a + b)
-    by_a = -passk._trigamma_difference(a, b)
-    a_wrt_log_b = -by_b * b / by_a
-    b_wrt = np.stack([b, b * loss])
-    a_wrt = np.stack([a_wrt_log_b, a_wrt_log_b * loss])
-    wrt_loss = np.stack([(1 - by_b * b * link[1]) / by_a, b * link[1]])
-    return a, b, np.stack([a_wrt, b_wrt]), wrt_loss
+class _ConsistentShape:
+    """(a, b) of the Beta-consistent law with derivatives with respect to c0, c1 and the loss.
+
+    A search asks for one nearby law after the other: each a is sought from where the slopes of the
+    call before lead.
+    """
+
+    def __init__(self) -> None:
+        self._before: tuple[FloatArray, ...] = ()
+
+    def __call__(self, link: FloatArray, loss: FloatArray) -> Shape:
+        log_b = np.clip(link[0] + link[1] * np.maximum(loss, 1e-12), -40, 40)
+        loss = np.broadcast_to(np.maximum(loss, 1e-12), log_b.shape)
+        b, near = np.exp(log_b), None
+        if self._before and self._before[0].shape == loss.shape:
+            past_loss, past_log_b, log_a, by_log_b, by_loss = self._before
+            step = by_log_b * (log_b - past_log_b) + by_loss * (loss - past_loss)
+            near = np.where(np.abs(step) < 1, log_a + step, np.nan)
+        a, fall, rise = passk._beta_a(b, loss, near)
+        by_log_b, by_loss = rise * b / fall, -1 / fall
+        self._before = loss, log_b, np.log(a), by_log_b / a, by_loss / a
+        b_wrt = np.stack([b, b * loss])
+        a_wrt = np.stack([by_log_b, by_log_b * loss])
+        wrt_loss = np.stack([by_loss + by_log_b * link[1], b * link[1]])
+        return a, b, np.stack([a_wrt, b_wrt]), wrt_loss
 
 
 def _pass_and_slopes(
@@ -421,7 +390,7 @@ def fit_beta_consistent(
         starts = [np.array([start.c0, start.c1])]
     low, high = np.array(_LINK_BOUNDS).T
     link, objective, evaluations, flat = _second_stage(
-        _consistent_shape, starts, (low, high), ("c0", "c1"), losses, checkpoints.rows, x
+        _ConsistentShape(), starts, (low, high), ("c0", "c1"), losses, checkpoints.rows, x
     )
     flat = _named_bounds(link, low, high, ("c0", "c1")) + flat
     law = BetaConsistentLaw(chinchilla, *link.tolist())
@@ -469,7 +438,7 @@ def _two_stage_input(
     return x, checkpoints, first.law, first.at_bounds
 
 
-def _enough_checkpoints(sizes: FloatArray) -> None:
+def _enough_checkpoints(sizes: npt.NDArray[Any]) -> None:
     """Refuse a Chinchilla fit to fewer checkpoints than it has parameters."""
     if len(sizes) < len(_CHINCHILLA):
         raise ValueError(
@@ -571,6 +540,8 @@ def _joint(
     scale_loss = scale_loss / np.sqrt(checkpoints.weights)
     scale_pass = np.sqrt(objective / len(x["k"])) + 1e-12
 
+    shape_at = _ConsistentShape()
+
     def residuals(v: FloatArray) -> tuple[FloatArray, FloatArray]:
         term_N, term_D = np.exp(-v[3] * log_N), np.exp(-v[4] * log_D)
         losses = v[0] + v[1] * term_N + v[2] * term_D
@@ -578,7 +549,7 @@ def _joint(
             [np.ones_like(losses), term_N, term_D, -v[1] * log_N * term_N, -v[2] * log_D * term_D]
         )
         r, by_link, by_loss = _pass_residuals(
-            _consistent_shape, v[5:], losses, checkpoints.rows, x["k"], x["pass_at_k"]
+            shape_at, v[5:], losses, checkpoints.rows, x["k"], x["pass_at_k"]
         )
         upper = np.concatenate([by_loss * slopes[:, checkpoints.rows], by_link])
         lower = np.concatenate([slopes, np.zeros((2, len(losses)))])
@@ -676,13 +647,15 @@ def fit_beta_consistent_counts(
     middle_N, middle_D = log_N.mean(), log_D.mean()
     log_N, log_D = log_N - middle_N, log_D - middle_D
 
+    shape_at = _ConsistentShape()
+
     def shape(v: FloatArray) -> Shape:
         term_N, term_D = np.exp(-v[3] * log_N), np.exp(-v[4] * log_D)
         losses = v[0] + v[1] * term_N + v[2] * term_D
         slopes = np.stack(
             [np.ones_like(losses), term_N, term_D, -v[1] * log_N * term_N, -v[2] * log_D * term_D]
         )
-        a, b, wrt, wrt_loss = _consistent_shape(v[5:], losses)
+        a, b, wrt, wrt_loss = shape_at(v[5:], losses)
         return a, b, np.concatenate([wrt_loss[:, None] * slopes, wrt], axis=1), wrt_loss
 
     bounds = [(0.0, None)] * 3 + [EXPONENT_RANGE] * 2 + _LINK_BOUNDS
@@ -696,10 +669,9 @@ def fit_beta_consistent_counts(
         starts = [place(start.chinchilla, start.c0, start.c1, 1e-3)]
     else:
         rough = _first_losses(checkpoints, counts)
-        starts = [place(rough, c0, 0.0, 0.1) for c0 in (0.0, 2.0, 5.0)]
+        starts = [place(rough, c0, 0.0, 0.1) for c0 in (0.0, 2.0)]
         # A rough loss may put an exponent at its bound, which no search leaves.
-        usual = Chinchilla(rough.E, 0.0, 0.0, 0.4, 0.4)
-        starts += [place(usual, c0, 0.0, 0.5) for c0 in (0.0, 2.0)]
+        starts.append(place(Chinchilla(rough.E, 0.0, 0.0, 0.4, 0.4), 1.0, 0.0, 0.5))
     best, evaluations = _maximise(counts, shape, starts, bounds)
     E, A, B, alpha, beta, c0, c1 = best.x.tolist()
     A, B = A * float(np.exp(alpha * middle_N)), B * float(np.exp(beta * middle_D))
@@ -713,6 +685,7 @@ def fit_beta_consistent_counts(
         law,
         dict(zip(names, (E, A, B, alpha, beta, c0, c1), strict=True)),
         x,
+        law.pass_at_k(*checkpoints, 1)[counts.questions],
         best,
         evaluations,
         bounded,
@@ -778,28 +751,81 @@ def fit_beta_regression_counts(
     bounded = _named_bounds(best.x, edges[0], edges[1], _THETA)
     bounded += counts.flat(shape(best.x), _THETA, bounded)
     return _count_fit(
-        law, dict(zip(_THETA, best.x.tolist(), strict=True)), x, best, evaluations, bounded
+        law,
+        dict(zip(_THETA, best.x.tolist(), strict=True)),
+        x,
+        law.pass_at_k(*checkpoints, 1)[counts.questions],
+        best,
+        evaluations,
+        bounded,
     )
 
 
 class _Counts:
-    """Distinct (checkpoint, n, c), each with how often it occurs."""
+    """Distinct (checkpoint, n, c), each with how often it occurs.
+
+    ``questions`` are the checkpoints of the rows that were given, ``rows`` those of distinct ones.
+    """
 
     def __init__(self, rows: npt.NDArray[np.int64], n: FloatArray, c: FloatArray) -> None:
-        keys, self.repeats = np.unique(np.stack([rows, n, c], axis=1), axis=0, return_counts=True)
-        self.rows, self.n, self.c = keys[:, 0].astype(int), keys[:, 1], keys[:, 2]
-        self.size = int(self.rows.max()) + 1
-        self._choose = _log_choose(self.n, self.c)
-        # The questions of a checkpoint have few different n, mostly one.
-        drawn, self._draws = np.unique(keys[:, :2], axis=0, return_inverse=True)
-        self._drawn_rows, self._drawn_n = drawn[:, 0].astype(int), drawn[:, 1]
+        _, first, self.repeats = np.unique(
+            _codes(rows, n, c), return_index=True, return_counts=True
+        )
+        self.rows, self.n, self.c, self.questions = rows[first], n[first], c[first], rows
+        self.size = int(rows.max()) + 1
+        self._choose = -np.log(self.n + 1) - special.betaln(self.n - self.c + 1, self.c + 1)
+        # Sums over the samples that were right, wrong and drawn: the questions of a checkpoint
+        # share many of them.
+        self._of, shapes, samples = [], [], np.zeros(0)
+        for kind, number in enumerate((self.c, self.n - self.c, self.n)):
+            codes = _codes(self.rows, number)
+            _, first, place = np.unique(codes, return_index=True, return_inverse=True)
+            self._of.append(place + len(samples))
+            shapes.append(kind * self.size + self.rows[first])
+            samples = np.concatenate([samples, number[first]])
+        self._shapes, few = np.concatenate(shapes), np.minimum(samples, _FEW).astype(int)
+        self._few, self._more = 3 * self.size * few + self._shapes, samples - few
+        _, of_wrong, of_drawn = self._of
+        self._wrong = self._more[of_wrong]
+        self._right = self._more[of_drawn] - self._wrong
+        self._skipped = 3 * self.size * few[of_wrong] + self._shapes[of_drawn]
 
     def beta_binomial(
         self, a: FloatArray, b: FloatArray
     ) -> tuple[FloatArray, FloatArray, FloatArray]:
-        """As :func:`_beta_binomial`, at each checkpoint's a and b."""
-        common = passk._digamma_difference((a + b)[self._drawn_rows], self._drawn_n)[self._draws]
-        return _from_parts(self._choose, common, self.n, self.c, a[self.rows], b[self.rows])
+        """Log-likelihood of each row, and its derivatives by its a and b.
+
+        Of whole numbers of samples, log-gammas differ by sums of logarithms. The first of them are
+        added, the others follow by Stirling's series. Differences of log-gammas lose their digits
+        where b is large, as it is on hard tasks: every term here is of the size of the result.
+        """
+        of_right, of_wrong, of_drawn = self._of
+        shapes = np.stack([a, b, a + b])
+        first = shapes + np.arange(float(_FEW))[:, None, None]
+        start = shapes + _FEW
+        near, more = start.ravel()[self._shapes], self._more
+        far, ratio = near + more, np.log1p(more / near)
+        both = near * far
+        sums = np.zeros((_FEW + 1, *shapes.shape))
+        np.cumsum(1 / first, axis=0, out=sums[1:])
+        slope = (sums - passk._digamma_tail(start)).ravel()[self._few] + ratio
+        slope += more * (0.5 + (near + far) / (12 * both)) / both + passk._digamma_tail(far)
+        # Of the right and the drawn ones the logarithms themselves; of the wrong ones the part of
+        # them that the drawn ones have beyond, for b and a + b hardly differ on hard tasks.
+        np.cumsum(np.log(first), axis=0, out=sums[1:])
+        sums[1:, 1] = -np.cumsum(np.log1p(a / first[:, 1]), axis=0)
+        value = sums.ravel()[self._few] + passk._stirling(far)
+        some = slice(of_right.max() + 1)
+        value[some] += (far[some] - 0.5) * ratio[some] + more[some] * (np.log(near[some]) - 1)
+        k, m, x, y, z = self._wrong, self._right, near[of_wrong], far[of_wrong], far[of_drawn]
+        a_row, s = a[self.rows], near[of_drawn] + k
+        log = value[of_right] + value[of_wrong] - value[of_drawn] + sums.ravel()[self._skipped]
+        log += (x - 0.5) * np.log1p(a_row * (k / (s * x))) - k * np.log1p(a_row / y)
+        log -= a_row * np.log1p(k / near[of_drawn]) + (z - 0.5) * np.log1p(m / s)
+        rest = passk._stirling(start)
+        log -= m * (np.log(s) - 1) + (rest[0] + rest[1] - rest[2])[self.rows]
+        slope_a, slope_b = (slope[of] - slope[of_drawn] for of in (of_right, of_wrong))
+        return self._choose + log, slope_a, slope_b
 
     def log_likelihood(self, a: FloatArray, b: FloatArray) -> tuple[float, FloatArray, FloatArray]:
         """Return its total, and its derivatives by each checkpoint's a and b."""
@@ -811,13 +837,16 @@ class _Counts:
 
     def flat(self, shape: Shape, names: tuple[str, ...], named: tuple[str, ...]) -> tuple[str, ...]:
         """Name free parameters that the counts cannot tell, by each row's score."""
+        held = {bound.split(" ")[0] for bound in named}
+        free = [i for i, name in enumerate(names) if name not in held]
+        return _flat(self.scores(shape)[:, free], tuple(names[i] for i in free))
+
+    def scores(self, shape: Shape) -> FloatArray:
+        """Slopes of each row's log-likelihood by the parameters, by the root of its repeats."""
         a, b, wrt, _ = shape
         _, by_a, by_b = self.beta_binomial(a, b)
         scores = by_a[:, None] * wrt[0].T[self.rows] + by_b[:, None] * wrt[1].T[self.rows]
-        held = {bound.split(" ")[0] for bound in named}
-        free = [i for i, name in enumerate(names) if name not in held]
-        scores = scores[:, free] * np.sqrt(self.repeats)[:, None]
-        return _flat(scores, tuple(names[i] for i in free))
+        return scores * np.sqrt(self.repeats)[:, None]
 
 
 def _count_input(
@@ -826,9 +855,10 @@ def _count_input(
     columns = {"N": N, "D": D, "n": n, "c": c}
     x = _columns(columns, n_parameters=n_parameters, vary=("N", "D"), allow_zero=("c",))
     _counts(x["n"], x["c"])
-    sizes, rows = np.unique(np.stack([x["N"], x["D"]], axis=1), axis=0, return_inverse=True)
-    _enough_checkpoints(sizes)
-    return x, (sizes[:, 0], sizes[:, 1]), _Counts(rows.ravel(), x["n"], x["c"])
+    codes = _codes(x["N"], x["D"])
+    _, first, rows = np.unique(codes, return_index=True, return_inverse=True)
+    _enough_checkpoints(first)
+    return x, (x["N"][first], x["D"][first]), _Counts(rows, x["n"], x["c"])
 
 
 def _first_losses(checkpoints: tuple[FloatArray, FloatArray], counts: _Counts) -> Chinchilla:
@@ -846,42 +876,56 @@ def _maximise(
     starts: list[FloatArray],
     bounds: Sequence[tuple[float, float | None]],
 ) -> tuple[optimize.OptimizeResult, int]:
-    """Best of several L-BFGS-B runs on the likelihood of counts, given the Beta's parameters."""
+    """Best of several L-BFGS-B runs on the likelihood of counts, given the Beta's parameters.
 
-    def value(v: FloatArray) -> tuple[float, FloatArray]:
-        a, b, wrt, _ = shape(v)
-        total, by_a, by_b = counts.log_likelihood(a, b)
-        return -total, -(by_a @ wrt[0].T + by_b @ wrt[1].T)
+    From several starts pilots lead to basins; the best two are followed, and more where these end
+    at different optima.
+    """
+    low, high = np.array([(lo, np.inf if hi is None else hi) for lo, hi in bounds]).T
+    results: list[optimize.OptimizeResult] = []
 
-    def search(start: FloatArray, most: int = 5000) -> optimize.OptimizeResult:
+    def descend_from(start: FloatArray, most: int) -> optimize.OptimizeResult:
+        # In units of each parameter's own error: a coefficient may count by its sixth digit.
+        curvature = (counts.scores(shape(start)) ** 2).sum(axis=0)
+        unit = 1 / np.sqrt(np.maximum(curvature, 1e-12 * curvature.max()) + 1e-300)
+
+        def value(u: FloatArray) -> tuple[float, FloatArray]:
+            a, b, wrt, _ = shape(u * unit)
+            total, by_a, by_b = counts.log_likelihood(a, b)
+            return -total, -(by_a @ wrt[0].T + by_b @ wrt[1].T) * unit
+
         options = {"maxiter": most, "maxfun": 10000, "ftol": 1e-13, "gtol": 1e-7, "maxcor": 30}
-        return optimize.minimize(
-            value, start, jac=True, method="L-BFGS-B", bounds=bounds, options=options
+        ends = np.stack([low / unit, high / unit], axis=1)
+        found = optimize.minimize(
+            value, start / unit, jac=True, method="L-BFGS-B", bounds=ends, options=options
         )
+        found.x = np.clip(found.x * unit, low, high)
+        results.append(found)
+        return found
 
-    def missed(result: optimize.OptimizeResult) -> float:
-        return float(result.fun)
+    def search(start: FloatArray) -> float:
+        best = descend_from(start, 5000)
+        for _ in range(5):  # a search may end short of the optimum; begun anew it goes on
+            again = descend_from(best.x, 5000)
+            gained = best.fun - again.fun
+            best = again if gained > 0 else best
+            if gained < 1e-6:
+                break
+        return float(best.fun)
 
-    # A pilot only shows the way to a basin.
-    pilots = [search(start, 25) for start in starts] if len(starts) > _STARTS else []
-    firsts = [pilot.x for pilot in sorted(pilots, key=missed)[:2]]
-    results = [search(start) for start in firsts or starts]
-    best = min(results, key=missed)
-    results += pilots
-    for _ in range(5):  # a search may end short of the optimum; begun anew it goes on
-        again = search(best.x)
-        results.append(again)
-        gained = best.fun - again.fun
-        best = again if gained > 0 else best
-        if gained < 1e-6:
-            break
-    return best, sum(r.nfev for r in results)
+    pilots = [descend_from(start, 20) for start in starts] if len(starts) > 1 else []
+    starts = [pilot.x for pilot in sorted(pilots, key=lambda pilot: float(pilot.fun))] or starts
+    if np.ptp([search(start) for start in starts[:2]]) > 1e-6:
+        for start in starts[2:5]:
+            search(start)
+    return min(results, key=lambda result: float(result.fun)), sum(r.nfev + 1 for r in results)
 
 
 def _count_fit(
     law: BetaRegressionLaw | BetaConsistentLaw,
     params: dict[str, float],
     x: dict[str, FloatArray],
+    expected: FloatArray,
     best: optimize.OptimizeResult,
     evaluations: int,
     at_bounds: tuple[str, ...],
@@ -891,7 +935,7 @@ def _count_fit(
         law=law,
         params=first | params,
         objective=float(best.fun),
-        residuals=x["c"] / x["n"] - law.pass_at_k(x["N"], x["D"], 1),
+        residuals=x["c"] / x["n"] - expected,
         at_bounds=at_bounds,
         n_rows=len(x["n"]),
         fitted=Support(x["N"], x["D"], x["n"], right=x["c"]),

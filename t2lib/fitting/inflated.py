@@ -17,10 +17,10 @@ from t2lib._checks import FloatArray
 from t2lib.fitting.beta import (
     _CHINCHILLA,
     _LINK_BOUNDS,
-    _beta_binomial,
     _chinchilla_bounds,
-    _consistent_shape,
+    _ConsistentShape,
     _count_input,
+    _Counts,
     _counts,
     _named_bounds,
     fit_beta_consistent_counts,
@@ -93,14 +93,13 @@ def fit_mixture(
         Where a value is not valid, or all samples or none are right.
     """
     n, c = _counts(n, c)
-    table, times = np.unique(np.stack([n, c], axis=1), axis=0, return_counts=True)
-    (samples, right), repeats = table.T, times.astype(float)
+    counts = _Counts(np.zeros(len(n), dtype=int), n, c)
+    samples, right, repeats = counts.n, counts.c, counts.repeats.astype(float)
     zero, full = (right == 0).astype(float), (right == samples).astype(float)
 
     def value(v: FloatArray) -> tuple[float, FloatArray]:
         (a, b), z, w = np.exp(v[:2]), v[2], v[3]  # a share w of what is not never solved
-        shapes = np.full(samples.shape, a), np.full(samples.shape, b)
-        log_beta, by_a, by_b = _beta_binomial(samples, right, *shapes)
+        log_beta, by_a, by_b = counts.beta_binomial(np.array([a]), np.array([b]))
         beta = np.exp(log_beta)
         solved = (1 - w) * beta + w * full
         chance = z * zero + (1 - z) * solved
@@ -120,7 +119,7 @@ def fit_mixture(
     ends = [(-25.0, 25.0)] * 2 + [of_never, (0.0, _MOST if always else 0.0)]
     options = {"ftol": 1e-13, "gtol": 1e-7, "maxiter": 2000}
     mean = (repeats @ right + 0.5) / (repeats @ samples + 1)
-    plain = np.array([*np.log([0.5, 0.5 * (1 - mean) / mean]), of_never[0], 0.0])
+    plain = np.array([*np.log([0.5, 0.5 * float((1 - mean) / mean)]), of_never[0], 0.0])
     # From no inflation, and from half of the questions that may be inflated.
     halves = [0.5 * float(repeats @ seen) / repeats.sum() for seen in (zero, full)]
     inflated = np.array([1.0, 1.0, halves[0] * (never is True), halves[1] * always])
@@ -174,7 +173,7 @@ def fit_zero_inflated_counts(
     x, checkpoints, counts = _count_input(N, D, n, c, n_parameters=9)
     middle = [float(np.log(size).mean()) for size in checkpoints]
     log_N, log_D = (np.log(size) - m for size, m in zip(checkpoints, middle, strict=True))
-    zero = counts.c == 0
+    zero, shape_at = counts.c == 0, _ConsistentShape()
 
     def value(v: FloatArray) -> tuple[float, FloatArray]:
         total, scores = likelihood(v)
@@ -187,7 +186,7 @@ def fit_zero_inflated_counts(
         by_loss = np.stack(
             [np.ones_like(losses), term_N, term_D, -v[1] * log_N * term_N, -v[2] * log_D * term_D]
         )
-        a, b, wrt, wrt_loss = _consistent_shape(v[5:7], losses)
+        a, b, wrt, wrt_loss = shape_at(v[5:7], losses)
         logit = v[7] + v[8] * losses
         z = special.expit(logit)[counts.rows]
         log, by_a, by_b = counts.beta_binomial(a, b)
@@ -233,7 +232,7 @@ def fit_zero_inflated_counts(
         law=law,
         params=dict(zip(names, (E, A, B, alpha, beta, c0, c1, z0, z1), strict=True)),
         objective=float(best.fun),
-        residuals=x["c"] / x["n"] - law.pass_at_k(x["N"], x["D"], 1),
+        residuals=x["c"] / x["n"] - law.pass_at_k(*checkpoints, 1)[counts.questions],
         at_bounds=bounded,
         n_rows=len(x["n"]),
         fitted=Support(x["N"], x["D"], x["n"], right=x["c"]),

@@ -191,12 +191,18 @@ class _Projection:
         where a law fits almost perfectly.
         """
         root = np.sqrt(self.weights[which])
-        matrix = self._rows(self._derivatives_by_level(exponents)) * root[:, None, :]
-        design, target = matrix[:, self.design], root * self.y[which]
-        c = _least_squares(design, target)
-        residuals = np.einsum("pc,pcn->pn", c, design) - target
-        gram = np.einsum("pin,pjn->pij", matrix, matrix)
-        of_residuals = np.einsum("pin,pn->pi", matrix, residuals)
+        blocks = self._derivatives_by_level(exponents)
+        powers, target = self._rows([block[:, :1] for block in blocks]), root * self.y[which]
+        powers *= root[:, None, :]
+        c = _least_squares(powers, target)
+        residuals = np.einsum("pc,pcn->pn", c, powers) - target
+        weighted = root * residuals
+        of_residuals = np.empty((len(which), self.bend.start + len(blocks)))
+        of_residuals[:, 0] = weighted.sum(axis=1)
+        for term, block, here in zip(self.terms, blocks, self.own, strict=True):
+            by_level = _tables(term.rows, weighted, (len(term.log_levels),))
+            of_residuals[:, here] = np.einsum("pil,pl->pi", block, by_level)
+        gram, _ = self.gram(which, blocks)
         return inner(residuals, residuals), *self._derivatives(c, gram, of_residuals), c
 
     def _derivatives(
@@ -365,7 +371,8 @@ def _non_negative(grams: FloatArray, moments: FloatArray, ridge: float) -> Float
     coefficients = _solved(grams, moments[:, :, None], ridge)[:, :, 0]
     outside = np.flatnonzero((coefficients < 0).any(axis=1))
     if len(outside):
-        coefficients[outside] = _some_at_zero(grams[outside], moments[outside], ridge)
+        problems = grams[outside], moments[outside]
+        coefficients[outside] = _some_at_zero(coefficients[outside], *problems, ridge)
     return coefficients
 
 
@@ -378,14 +385,15 @@ def _gains(gram: FloatArray, moment: FloatArray, ridge: float) -> FloatArray:
     )
 
 
-def _some_at_zero(grams: FloatArray, moments: FloatArray, ridge: float) -> FloatArray:
-    """Non-negative coefficients where the plain ones are not.
+def _some_at_zero(
+    coefficients: FloatArray, grams: FloatArray, moments: FloatArray, ridge: float
+) -> FloatArray:
+    """Non-negative coefficients where the plain ones, which are given, are not.
 
     Coefficients that come out negative are held at 0 until none is. Where that leaves one that
     would rather rise again, every subset of the columns is tried: they are few.
     """
-    free = np.ones(moments.shape, dtype=bool)
-    coefficients = np.empty(moments.shape)
+    free = coefficients >= 0
     left = np.arange(len(moments))
     while len(left):
         found = _solved(grams[left], moments[left][:, :, None], ridge, free[left])[:, :, 0]

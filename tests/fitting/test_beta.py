@@ -10,9 +10,8 @@ from scipy import optimize, stats
 
 import t2lib as t2
 from t2lib.fitting.beta import (
-    _beta_binomial,
     _Checkpoints,
-    _consistent_shape,
+    _ConsistentShape,
     _Counts,
     _pass_residuals,
     _regression_shape,
@@ -57,8 +56,8 @@ def slopes_by_differences(function, x, step=1e-6):
 @pytest.mark.parametrize(
     ("shape", "parameters"),
     [
-        (_consistent_shape, [0.8, 0.6]),
-        (_consistent_shape, [3.0, -0.5]),
+        (_ConsistentShape(), [0.8, 0.6]),
+        (_ConsistentShape(), [3.0, -0.5]),
         (_regression_shape, [0.5, 0.9, 0.8, 1.0, 0.5]),
         (_regression_shape, [4.0, 2.5, 0.1, -1.0, -0.3]),
     ],
@@ -93,7 +92,8 @@ def test_jacobians_are_those_of_finite_differences(shape, parameters):
 def test_beta_binomial_agrees_with_mpmath(log_a, log_b, n, share, few):
     a, b = np.exp(log_a), np.exp(log_b)
     c = int(share * min(n, 3)) if few else int(share * n)
-    found = _beta_binomial(*(np.array([float(v)]) for v in (n, c, a, b)))
+    counts = _Counts(np.array([0]), np.array([float(n)]), np.array([float(c)]))
+    found = counts.beta_binomial(np.array([a]), np.array([b]))
     with mpmath.workdps(50):
         A, B = mpmath.mpf(a), mpmath.mpf(b)
         value = mpmath.log(mpmath.binomial(n, c)) + mpmath.log(mpmath.beta(A + c, B + n - c))
@@ -108,8 +108,9 @@ def test_beta_binomial_agrees_with_mpmath(log_a, log_b, n, share, few):
 
 def test_score_is_finite_where_a_parameter_is_tiny():
     n, c = np.array([10.0, 10.0, 10.0]), np.array([0.0, 3.0, 10.0])
+    counts = _Counts(np.zeros(3, dtype=int), n, c)
     for a, b in [(1e-290, 1.0), (1.0, 1e-290)]:
-        for part in _beta_binomial(n, c, np.full(3, a), np.full(3, b)):
+        for part in counts.beta_binomial(np.array([a]), np.array([b])):
             assert np.isfinite(part).all()
 
 

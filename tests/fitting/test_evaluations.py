@@ -79,6 +79,6 @@ def test_fits_of_counts_by_how_often_they_occur():
     rows["n_correct"] = rng.binomial(16, rng.beta(a, b))
     many = pd.concat([rows] * 8)
     once, often = (t2.fit("BetaConsistentLaw", table) for table in (rows, many))
-    assert max(once.evaluations, often.evaluations) <= 400
+    assert max(once.evaluations, often.evaluations) <= 220
     np.testing.assert_allclose(often.objective, 8 * once.objective, rtol=1e-6)
     assert columns_held(lambda: t2.fit("BetaConsistentLaw", many), len(many)) <= 30

@@ -15,7 +15,7 @@ import pytest
 from scipy import stats
 
 import t2lib as t2
-from t2lib.fitting.beta import _consistent_shape, _Counts
+from t2lib.fitting.beta import _ConsistentShape, _Counts
 from t2lib.studies.simulation import Noise, simulate, t2_grid
 
 SCATTER = 0.03  # of a checkpoint's loss, relative; Gemstones scatter by 2 to 4 % around their law
@@ -191,16 +191,14 @@ def likelihood_errors(fit: t2.Fit, table: pd.DataFrame) -> dict[str, float]:
     columns = [table[name].to_numpy(dtype=float) for name in ("N", "D", "n", "c")]
     sizes, rows = np.unique(np.stack(columns[:2], axis=1), axis=0, return_inverse=True)
     counts = _Counts(rows.ravel(), *columns[2:])
-    names = list(fit.params)
+    names, shape = list(fit.params), _ConsistentShape()
 
     def score(v):
         p = dict(zip(names, v, strict=True)) | {"A": np.exp(v[1]), "B": np.exp(v[2])}
         term_N, term_D = p["A"] * sizes[:, 0] ** -p["alpha"], p["B"] * sizes[:, 1] ** -p["beta"]
         slopes = [np.ones(len(sizes)), term_N, term_D]
         slopes += [-np.log(sizes[:, 0]) * term_N, -np.log(sizes[:, 1]) * term_D]
-        a, b, wrt, wrt_loss = _consistent_shape(
-            np.array([p["c0"], p["c1"]]), p["E"] + term_N + term_D
-        )
+        a, b, wrt, wrt_loss = shape(np.array([p["c0"], p["c1"]]), p["E"] + term_N + term_D)
         _, by_a, by_b = counts.log_likelihood(a, b)
         by_loss = by_a * wrt_loss[0] + by_b * wrt_loss[1]
         return np.array([*(by_loss @ np.stack(slopes).T), *(by_a @ wrt[0].T + by_b @ wrt[1].T)])
