@@ -16,16 +16,15 @@ from jupyter_client.manager import AsyncKernelManager
 from jupyter_client.provisioning.local_provisioner import LocalProvisioner
 
 IMPORTED = [
-    *["kernels", "lmfit", "pyarrow.parquet", "seaborn"],
-    *["t2lib.data.tables", "t2lib.fitting", "t2lib.plots"],
+    *["lmfit", "pyarrow.parquet", "seaborn", "t2lib.data.tables", "t2lib.fitting", "t2lib.plots"],
     # What pandera imports when it first looks at a table.
     *["pandera.backends.pandas.register", "pandera.strategies.pandas_strategies"],
 ]
 
 
-def prepare() -> None:
-    """Start the process that kernels are forked from."""
-    forkserver.set_forkserver_preload(IMPORTED)
+def prepare(*, many: bool) -> None:
+    """Start the process that kernels are forked from; few kernels import what they need alone."""
+    forkserver.set_forkserver_preload(["kernels", *(IMPORTED if many else [])])
     forkserver.ensure_running()
 
 

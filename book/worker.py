@@ -102,7 +102,7 @@ def execute(jobs: int, tasks: list[dict[str, Any]]) -> int:
     """Run chapters in this order, `jobs` at a time, until one fails."""
     import kernels
 
-    kernels.prepare()
+    kernels.prepare(many=len(tasks) > 2 * jobs)
     with ThreadPoolExecutor(jobs) as pool:
         running = [pool.submit(execute_one, **task) for task in tasks]
         try:
