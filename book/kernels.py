@@ -66,5 +66,7 @@ def be_kernel(arguments: list[str], folder: str, variables: dict[str, str]) -> N
     os.environ.update(variables)
     sys.path.remove(str(Path(__file__).parent))  # the build's modules are none of a chapter's
     del sys.modules[__name__]
+    if pandas := sys.modules.get("pandas"):  # when it was imported this was no notebook
+        pandas.set_option("display.max_columns", 20)
     IPKernelApp.launch_instance(arguments, parent_handle=os.getppid())
     atexit._run_exitfuncs()  # which the end of a forked process leaves out

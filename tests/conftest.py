@@ -35,6 +35,15 @@ settings.register_profile("shared", deadline=None)
 settings.load_profile("shared")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let one process build the book at once, and what waits for it come last."""
+    ready: list[pytest.Item] = []
+    waiting: list[pytest.Item] = []
+    for item in items:
+        (waiting if "site" in getattr(item, "fixturenames", ()) else ready).append(item)
+    items[:] = waiting[:1] + ready + waiting[1:]
+
+
 @pytest.fixture(scope="session")
 def site() -> Path:
     """Return the folder of the site, built once for all test processes.

@@ -90,7 +90,7 @@ class Visit:
         self.origin = "{0.scheme}://{0.netloc}/".format(urlsplit(url))
         self.page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
         self.page.set_default_timeout(60_000)
-        self.page.on("request", self._request)
+        self.page.on("requestfailed", self._failed)
         self.page.on("console", self._console)
         self.page.on("pageerror", lambda error: self.faults.append(f"script error: {error}"))
         self.page.on("response", self._response)
@@ -108,8 +108,9 @@ class Visit:
         self.page.set_viewport_size({"width": width, "height": 900})
         self.page.emulate_media(color_scheme=scheme)
 
-    def _request(self, request: Any) -> None:
-        if not request.url.startswith((self.origin, "data:", "blob:")):
+    def _failed(self, request: Any) -> None:
+        """Note what was asked in vain: any other host, unless the page's own policy forbids it."""
+        if not request.url.startswith((self.origin, "data:", "blob:")) and request.failure != "csp":
             self.faults.append(f"asks another host: {request.url}")
 
     def _console(self, message: Any) -> None:

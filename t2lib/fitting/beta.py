@@ -795,9 +795,10 @@ class _Counts:
     ) -> tuple[FloatArray, FloatArray, FloatArray]:
         """Log-likelihood of each row, and its derivatives by its a and b.
 
-        Of whole numbers of samples, log-gammas differ by sums of logarithms. The first of them are
-        added, the others follow by Stirling's series. Differences of log-gammas lose their digits
-        where b is large, as it is on hard tasks: every term here is of the size of the result.
+        ``log choose(n, c) + rise(a, c) + rise(b, n - c) - rise(a + b, n)``, where ``rise(z, k)`` is
+        ``log gamma(z + k) - log gamma(z)``, a sum of k logarithms: the first of them are added, the
+        others follow by Stirling's series. Differences of log-gammas lose their digits where b is
+        large, as it is on hard tasks: every term here is of the size of the result.
         """
         of_right, of_wrong, of_drawn = self._of
         shapes = np.stack([a, b, a + b])
@@ -817,13 +818,17 @@ class _Counts:
         value = sums.ravel()[self._few] + passk._stirling(far)
         some = slice(of_right.max() + 1)
         value[some] += (far[some] - 0.5) * ratio[some] + more[some] * (np.log(near[some]) - 1)
-        k, m, x, y, z = self._wrong, self._right, near[of_wrong], far[of_wrong], far[of_drawn]
-        a_row, s = a[self.rows], near[of_drawn] + k
         log = value[of_right] + value[of_wrong] - value[of_drawn] + sums.ravel()[self._skipped]
-        log += (x - 0.5) * np.log1p(a_row * (k / (s * x))) - k * np.log1p(a_row / y)
-        log -= a_row * np.log1p(k / near[of_drawn]) + (z - 0.5) * np.log1p(m / s)
-        rest = passk._stirling(start)
-        log -= m * (np.log(s) - 1) + (rest[0] + rest[1] - rest[2])[self.rows]
+        # What Stirling's series of b and of a + b leave of each other, wrong samples before right.
+        wrong, right, a_row = self._wrong, self._right, a[self.rows]
+        b_near, b_far = near[of_wrong], far[of_wrong]
+        ab_near, ab_far = near[of_drawn], far[of_drawn]
+        ab_wrong = ab_near + wrong
+        log += (b_near - 0.5) * np.log1p(a_row * (wrong / (ab_wrong * b_near)))
+        log -= wrong * np.log1p(a_row / b_far) + a_row * np.log1p(wrong / ab_near)
+        log -= (ab_far - 0.5) * np.log1p(right / ab_wrong) + right * (np.log(ab_wrong) - 1)
+        of_a, of_b, of_ab = passk._stirling(start)
+        log -= (of_a + of_b - of_ab)[self.rows]
         slope_a, slope_b = (slope[of] - slope[of_drawn] for of in (of_right, of_wrong))
         return self._choose + log, slope_a, slope_b
 
