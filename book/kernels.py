@@ -5,6 +5,7 @@ Each is as fresh as one that is started, and spares the two seconds of those imp
 
 import atexit
 import os
+import signal
 import sys
 from multiprocessing import forkserver
 from multiprocessing.context import ForkServerProcess
@@ -24,7 +25,8 @@ IMPORTED = [
 
 def prepare(*, many: bool) -> None:
     """Start the process that kernels are forked from; few kernels import what they need alone."""
-    forkserver.set_forkserver_preload(["kernels", *(IMPORTED if many else [])])
+    own = ["__main__", "kernels", "ipykernel.debugger"]  # what every kernel imports
+    forkserver.set_forkserver_preload([*own, *(IMPORTED if many else [])])
     forkserver.ensure_running()
 
 
@@ -68,5 +70,9 @@ def be_kernel(arguments: list[str], folder: str, variables: dict[str, str]) -> N
     del sys.modules[__name__]
     if pandas := sys.modules.get("pandas"):  # when it was imported this was no notebook
         pandas.set_option("display.max_columns", 20)
-    IPKernelApp.launch_instance(arguments, parent_handle=os.getppid())
+    kernel: Any = IPKernelApp.instance(parent_handle=os.getppid())
+    kernel.initialize(arguments)
+    kernel.start()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Jupyter interrupts what it ends
+    atexit.unregister(kernel.close)  # waits for a thread that may wait for what it has closed
     atexit._run_exitfuncs()  # which the end of a forked process leaves out

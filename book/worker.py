@@ -58,7 +58,8 @@ def end_with_parent() -> None:
 
 def report(**message: Any) -> None:
     """Tell the build something: one JSON object on a line of standard output."""
-    print(json.dumps(message), flush=True)
+    # In one write: two chapters may end at once.
+    print(json.dumps(message) + "\n", end="", flush=True)
 
 
 def injected(cell: Any) -> bool:
