@@ -182,8 +182,9 @@ class _ConsistentShape:
         self._before: tuple[FloatArray, ...] = ()
 
     def __call__(self, link: FloatArray, loss: FloatArray) -> Shape:
-        log_b = np.clip(link[0] + link[1] * np.maximum(loss, 1e-12), -40, 40)
-        loss = np.broadcast_to(np.maximum(loss, 1e-12), log_b.shape)
+        loss = np.maximum(loss, 1e-12)
+        log_b = np.clip(link[0] + link[1] * loss, -40, 40)
+        loss = np.broadcast_to(loss, log_b.shape)
         b, near = np.exp(log_b), None
         if self._before and self._before[0].shape == loss.shape:
             past_loss, past_log_b, log_a, by_log_b, by_loss = self._before
