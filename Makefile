@@ -53,7 +53,7 @@ testbed: $(ENVIRONMENT) ## train the testbed's models (hours; goes on where it s
 
 chosen: $(ENVIRONMENT) ## train the sizes that the testbed's forecast named (hours), write data/experiment
 	$(BIN)/t2 testbed train --preset chosen --folder testbed-results/chosen && \
-	$(BIN)/t2 testbed collect --chosen --folder testbed-results/chosen
+	$(BIN)/t2 testbed collect --preset chosen --folder testbed-results/chosen
 
 bench: $(ENVIRONMENT) ## time what people wait for, beside its limit (ONLY="plan fit" for some, RECORD=1)
 	@$(BIN)/python benchmarks/waits.py $(ONLY:%=--only %) $(RECORD:%=--record)

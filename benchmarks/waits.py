@@ -175,7 +175,8 @@ def book(warm: bool, folder: Path) -> tuple[Run, Run]:
     build = python(copy / "book/build.py", **own)
     if warm:
         build()
-    empty = nbformat.v4.new_notebook(metadata={"kernelspec": {"name": "python3"}})
+    kernel = {"name": "python3", "display_name": "Python 3"}
+    empty = nbformat.v4.new_notebook(metadata={"kernelspec": kernel})
     nbformat.write(empty, folder / "empty.ipynb")
     return build, python("-m", "papermill", "--no-progress-bar", *[folder / "empty.ipynb"] * 2)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -78,17 +79,20 @@ def vary(
 
 @app.command("collect", epilog=examples("t2 testbed collect --target data"))
 def collect(
+    name: Annotated[str, typer.Option("--preset", help="tiny, laptop, chosen or gpu.")] = "laptop",
     folder: _Folder = _FOLDER,
     target: Path = Path("data"),
-    chosen: Annotated[bool, typer.Option("--chosen", help="Of the preset chosen.")] = False,
 ) -> None:
     """Write the tables of a results folder: likelihoods, samples, losses.
 
-    Of the preset chosen, which holds the sizes that the forecast named, only what they score.
+    Of chosen, which holds the sizes that the forecast named, and of gpu, only what they score.
     """
     from t2lib.testbed import results
+    from t2lib.testbed.presets import preset
 
-    for path in (results.collect_chosen if chosen else results.collect)(folder, target):
+    preset(name)  # is there one?
+    judged = partial(results.collect_named, name=name)
+    for path in (judged if name in ("chosen", "gpu") else results.collect)(folder, target):
         show(str(path))
 
 

@@ -3,14 +3,16 @@
 The rules, fixed before any of the judged models was trained: laws see the checkpoints at training
 budgets up to a quarter of the largest and at up to four times the best number of tokens per
 parameter. For the two largest budgets and three inference budgets each law names the size it would
-train and what that size will score; Chinchilla names its size from the validation loss.
+train and what that size will score; Chinchilla names its size from the validation loss. The same
+laws, not fitted again, then name sizes for budgets up to sixteen times the largest (the preset
+``gpu``); there a size outside those that were trained counts as the nearest of them.
 """
 
 from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -42,6 +44,7 @@ from t2lib.testbed.files import write_whole
 from t2lib.uncertainty.summaries import estimates
 
 BUDGETS = (2.56e12, 5.12e12)  # FLOPs, the two largest
+FURTHER = (4.096e13, 8.192e13)
 FIT_BUDGET = BUDGETS[-1] / 4
 RATIO = 4.0  # times the best tokens per parameter: what counts as an ordinary ratio
 LAWS = (
@@ -93,7 +96,9 @@ def score(law: Any, N: FloatArray, budget: float, inference: float) -> FloatArra
     return np.exp(-np.asarray(law.neg_log_pass(*place)))
 
 
-def choices(fits: Mapping[str, Fit], chinchilla: Chinchilla) -> pd.Series:
+def choices(
+    fits: Mapping[str, Fit], chinchilla: Chinchilla, budgets: Sequence[float] = BUDGETS
+) -> pd.Series:
     """Return what laws of one family forecast.
 
     Returns
@@ -103,7 +108,7 @@ def choices(fits: Mapping[str, Fit], chinchilla: Chinchilla) -> pd.Series:
         (``score``) and at Chinchilla's size (``at_chinchilla``).
     """
     found: dict[tuple[float, float, str, str], float] = {}
-    for budget in BUDGETS:
+    for budget in budgets:
         usual = float(chinchilla.optimum(budget)[0])
         for inference in INFERENCE:
             found[budget, inference, "Chinchilla", "N"] = usual
@@ -118,7 +123,9 @@ def choices(fits: Mapping[str, Fit], chinchilla: Chinchilla) -> pd.Series:
     return pd.Series(found)
 
 
-def forecast(family: str, *, n: int = 100, seed: int = 0) -> pd.DataFrame:
+def forecast(
+    family: str, budgets: Sequence[float] = BUDGETS, *, n: int = 100, seed: int = 0
+) -> pd.DataFrame:
     """Forecast one family, with 95 % intervals over resampled models (a size and a seed).
 
     Returns
@@ -133,7 +140,7 @@ def forecast(family: str, *, n: int = 100, seed: int = 0) -> pd.DataFrame:
     def statistic(table: pd.DataFrame) -> pd.Series:
         once = table.drop_duplicates(_KEYS)
         usual = fit_chinchilla(once["n_params"], once["n_tokens"], once["loss"]).law
-        return choices(fit_laws(table, LAWS, start), usual)
+        return choices(fit_laws(table, LAWS, start), usual, budgets)
 
     found = estimates(statistic, rows, n=n, seed=seed, by="model")
     names = ["budget", "inference", "law", "what"]
@@ -158,15 +165,17 @@ def write(target: Path, *, n: int = 60, seeds: int = 6) -> None:
         | power(f, FIT_BUDGET, i, seeds=seeds)
         for f, i in itertools.product(FAMILIES, INFERENCE)
     ]
-    rows = pd.concat([forecast(family, n=n) for family in FAMILIES])
-    found = {"ratio": ordinary_ratio(), "power": powers, "forecast": rows.to_dict("records")}
+    found = {"ratio": ordinary_ratio(), "power": powers}
+    for name, budgets in (("forecast", BUDGETS), ("further", FURTHER)):
+        rows = pd.concat([forecast(family, budgets, n=n) for family in FAMILIES])
+        found[name] = rows.to_dict("records")
     write_whole(target / "experiment" / "forecast.json", json.dumps(found, indent=0).encode())
 
 
 def recorded() -> dict[str, Any]:
-    """Return ``ratio``, ``power`` and ``forecast`` as they were committed beforehand."""
+    """Return ``ratio``, ``power``, ``forecast``, ``further`` as they were committed beforehand."""
     found: dict[str, Any] = read_json(data_folder() / "experiment" / "forecast.json")
-    return found | {name: pd.DataFrame(found[name]) for name in ("power", "forecast")}
+    return found | {name: pd.DataFrame(found[name]) for name in ("power", "forecast", "further")}
 
 
 def without_guessing(rows: pd.DataFrame) -> pd.DataFrame:

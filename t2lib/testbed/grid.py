@@ -125,10 +125,16 @@ def train_one(folder: Path, run: Run, n_samples: int, code: str) -> None:
 
 
 def one_thread() -> None:
-    """Keep JAX to one thread a process; of no effect where JAX has started already."""
+    """Keep JAX to one thread a process, and to single precision; where it runs already, of no use.
+
+    A graphics processor is shared by the processes, and left to itself it rounds what it multiplies
+    to 10 bits.
+    """
     flags = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
     os.environ.setdefault("XLA_FLAGS", flags)
     os.environ.setdefault("NPROC", "1")
+    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
+    os.environ.setdefault("JAX_DEFAULT_MATMUL_PRECISION", "float32")
 
 
 def _restore(state: State, path: Path) -> None:

@@ -161,11 +161,11 @@ PRESETS = {
         np.inf,
         5.12e12,
     ),
+    # Sixteen times the largest budget: hours on a graphics processor's small kernels, not weeks.
     "gpu": Preset(
-        tuple((width, 3) for width in (48, 64, 96, 128, 192, 256, 384, 512, 768, 1024)),
-        2**28,
-        4.1e16,
-        varied=(1.024e16, 2.048e16, 4.096e16),
+        tuple((width, 3) for width in (24, 32, 40, 48, 64, 80, 96, 128, 160, 192, 256, 320)),
+        np.inf,
+        8.192e13,
     ),
 }
 

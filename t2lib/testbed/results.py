@@ -106,18 +106,20 @@ def collect(folder: Path, target: Path) -> list[Path]:
     return list(texts)
 
 
-def collect_chosen(folder: Path, target: Path) -> list[Path]:
-    """Write what the models that the forecast named score at the two budgets it named them for.
+def collect_named(folder: Path, target: Path, name: str) -> list[Path]:
+    """Write what the models of a preset score at its two largest budgets.
 
     Parameters
     ----------
     folder : Path
-        With the runs of the preset ``chosen``, done or not.
+        With the runs of the preset, done or not.
     target : Path
-        Gets ``experiment/chosen.parquet``: as the variants, with ``sampled``, pass@k from the
-        counts of right samples (missing where k is more than were drawn); and
-        ``experiment/chosen_losses.parquet``, as the losses. Some of these runs are also in the
-        preset ``laptop``: trained twice, they tell what another machine changes.
+        Gets ``experiment/NAME.parquet``: as the variants, with ``sampled``, pass@k from the counts
+        of right samples (missing where k is more than were drawn); and
+        ``experiment/NAME_losses.parquet``, as the losses. Some of these runs are also in the preset
+        ``laptop``: trained twice, they tell what another machine changes.
+    name : str
+        Of the preset: ``chosen``, the sizes that the forecast named, or ``gpu``.
 
     Returns
     -------
@@ -130,7 +132,7 @@ def collect_chosen(folder: Path, target: Path) -> list[Path]:
     """
     import pandas as pd
 
-    largest, parts, losses = PRESETS["chosen"].flops, [], []
+    largest, parts, losses = PRESETS[name].flops, [], []
     for _, arrays, facts in checkpoints(folder):
         run, tokens = Run(**{name: facts[name] for name in _RUN}, tokens=0), facts["tokens"]
         losses.append(_losses(run, facts))
@@ -144,12 +146,12 @@ def collect_chosen(folder: Path, target: Path) -> list[Path]:
             else np.full(len(right), np.nan)
             for k in KS
         ]
-        curves = _curves(about, "chosen", arrays["nll"])
+        curves = _curves(about, name, arrays["nll"])
         parts.append(curves.assign(sampled=np.array(counted, dtype=np.float32).T.ravel()))
     if not parts:
         raise DataError(f"{folder}: no checkpoints at {largest / 2:g} or {largest:g} FLOPs")
-    tables = {"chosen": pd.concat(parts), "chosen_losses": pd.DataFrame(losses)}
-    paths = [target / "experiment" / f"{name}.parquet" for name in tables]
+    tables = {name: pd.concat(parts), f"{name}_losses": pd.DataFrame(losses)}
+    paths = [target / "experiment" / f"{table}.parquet" for table in tables]
     for path, content in zip(paths, [_packed(table) for table in tables.values()], strict=True):
         files.write_whole(path, content)
     return paths

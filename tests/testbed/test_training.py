@@ -142,7 +142,8 @@ def test_what_the_chosen_sizes_score(tmp_path, capsys):
         facts = Run(60, 1, tokens).facts() | {"tokens": tokens, "n_samples": 1000, "code": "c"}
         facts |= {"corpus": grid.corpus_hash(), "loss": 1.5, **losses}
         files.save(folder / "w0060-s1" / f"d{tokens:010d}.safetensors", arrays, facts)
-    command = ["testbed", "collect", "--chosen", "--folder", str(folder), "--target", str(target)]
+    command = ["testbed", "collect", "--preset", "chosen"]
+    command += ["--folder", str(folder), "--target", str(target)]
     assert main(command) == 0
     found = pd.read_parquet(target / "experiment" / "chosen.parquet")
     assert sorted(found["budget"].unique()) == [2.56e12, 5.12e12]
