@@ -22,7 +22,7 @@ from t2lib import _parallel as parallel
 from t2lib._checks import DataError
 from t2lib.testbed import files
 from t2lib.testbed.corpus import FAMILIES, corpus_hash
-from t2lib.testbed.presets import CHUNK, Run, checkpoint_grid, train_flops
+from t2lib.testbed.presets import CHUNK, Run, train_flops
 
 if TYPE_CHECKING:
     from t2lib.testbed.train import State
@@ -111,7 +111,7 @@ def train_one(folder: Path, run: Run, n_samples: int, code: str) -> None:
     state, path = State(run), folder / run.name / "state.safetensors"
     if path.exists():
         _restore(state, path)
-    keep = {run.tokens, *checkpoint_grid(run.width, run.tokens)}
+    keep = run.checkpoints()
     saved = time.monotonic()
     for _ in trained(state):
         if state.tokens in keep:
@@ -148,12 +148,17 @@ def _restore(state: State, path: Path) -> None:
 
 
 def _scored(state: State, n_samples: int) -> tuple[files.Arrays, dict[str, Any]]:
-    """Return a checkpoint's arrays, and its losses."""
+    """Return a checkpoint's arrays, and its losses.
+
+    Computed on the processor, also where a GPU trains: the dozen shapes that samples go through
+    would each be compiled for it, a minute in all.
+    """
+    import jax
     import numpy as np
 
     from t2lib.testbed import corpus, sample, score
 
-    weights = state.tree["average"]
+    weights = jax.device_put(state.tree["average"], jax.devices("cpu")[0])
     random = np.random.default_rng([state.run.seed, state.run.width, state.tokens])
     counts = [
         sample.right_counts(weights, corpus.questions(family), n_samples, random)
@@ -196,7 +201,6 @@ def done_flops(folder: Path, runs: list[Run]) -> float:
     """Count the FLOPs of what is trained, to the last checkpoint of each run."""
     done = 0.0
     for run in runs:
-        ends = {run.tokens, *checkpoint_grid(run.width, run.tokens)}
-        there = [tokens for tokens in ends if _record(folder, run, tokens).exists()]
+        there = [tokens for tokens in run.checkpoints() if _record(folder, run, tokens).exists()]
         done += train_flops(run.width, max(there, default=0))
     return done

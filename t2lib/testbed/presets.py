@@ -34,6 +34,9 @@ class Run:
         Tokens of the stream before it begins anew; 0 for never.
     rate : float
         Factor on the learning rate's rule.
+    budgets : tuple of float
+        Training budgets, of the grid's, whose checkpoints alone are kept beside the last; all
+        where there are none.
 
     Raises
     ------
@@ -46,6 +49,7 @@ class Run:
     tokens: int
     unique: int = 0
     rate: float = 1.0
+    budgets: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
         if not 8 <= self.width <= LARGEST_WIDTH or self.width % (2 * heads(self.width)):
@@ -70,8 +74,19 @@ class Run:
         return 10_000 * self.seed + self.width
 
     def facts(self) -> dict[str, Any]:
-        """Return what a saved state must agree with; where training ends may change."""
-        return {name: value for name, value in asdict(self).items() if name != "tokens"}
+        """Return what a saved state must agree with; its end and its checkpoints may change."""
+        may_change = ("tokens", "budgets")
+        return {name: value for name, value in asdict(self).items() if name not in may_change}
+
+    def checkpoints(self) -> list[int]:
+        """Return every D to keep; the last is the run's end."""
+        grid = checkpoint_grid(self.width, self.tokens)
+        kept = [
+            tokens
+            for tokens in grid
+            if not self.budgets or np.isclose(budget(self.width, tokens), self.budgets).any()
+        ]
+        return sorted({*kept, self.tokens})
 
 
 @dataclass(frozen=True)
@@ -93,6 +108,8 @@ class Preset:
         Runs with another learning rate, one seed, to 8 M tokens at most.
     wall : tuple of (width, unique tokens)
         Runs on repeated tokens, ``wall_seeds`` seeds, to ``wall_flops``.
+    budgets : tuple of float
+        As of a :class:`Run`, for all.
     """
 
     sizes: tuple[tuple[int, int], ...]
@@ -105,12 +122,18 @@ class Preset:
     wall: tuple[tuple[int, int], ...] = ()
     wall_seeds: int = 2
     wall_flops: float = 1.28e12
+    budgets: tuple[float, ...] = ()
 
     def runs(self) -> list[Run]:
         """Return every run, the longest first: so the last ones end together."""
         far = dict(self.far)
         found = [
-            Run(width, seed, self._end(width, np.inf if seed < far.get(width, 0) else self.tokens))
+            Run(
+                width,
+                seed,
+                self._end(width, np.inf if seed < far.get(width, 0) else self.tokens),
+                budgets=self.budgets,
+            )
             for width, seeds in self.sizes
             for seed in range(seeds)
         ]
@@ -163,9 +186,10 @@ PRESETS = {
     ),
     # Sixteen times the largest budget: hours on a graphics processor's small kernels, not weeks.
     "gpu": Preset(
-        tuple((width, 3) for width in (24, 32, 40, 48, 64, 80, 96, 128, 160, 192, 256, 320)),
+        tuple((width, 3) for width in (32, 40, 48, 64, 80, 96, 128, 160, 192, 256, 320)),
         np.inf,
         8.192e13,
+        budgets=tuple(5.12e12 * 2**i for i in range(5)),
     ),
 }
 
@@ -231,3 +255,15 @@ def checkpoint_grid(width: int, tokens: float) -> list[int]:
 def train_flops(width: int, n_tokens: float) -> float:
     """Count the FLOPs of training, 6 N D."""
     return 6.0 * n_params(width) * n_tokens
+
+
+def budget(width: int, tokens: int) -> float:
+    """Return the training budget that a checkpoint of the grid stands for, FLOPs.
+
+    Examples
+    --------
+    >>> budget(32, 31866880)
+    5120000000000.0
+    """
+    steps = np.round(2 * np.log2(train_flops(width, tokens) / UNIT_BUDGET))
+    return float(UNIT_BUDGET * 2 ** (steps / 2))

@@ -17,8 +17,7 @@ from t2lib.data.registry import data_folder
 from t2lib.passk import pass_at_k, pass_at_k_from_nll
 from t2lib.testbed import files
 from t2lib.testbed.corpus import FAMILIES, QUESTIONS, corpus_hash, guess_level
-from t2lib.testbed.presets import PRESETS, Run, checkpoint_grid, n_params
-from t2lib.testbed.variants import budget
+from t2lib.testbed.presets import PRESETS, Run, budget, checkpoint_grid, n_params
 from t2lib.testbed.variants import target as variants_of
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from scipy import special
 from t2lib import _parallel as parallel
 from t2lib._checks import DataError
 from t2lib.testbed import corpus, files, grid
-from t2lib.testbed.presets import UNIT_BUDGET, Preset, Run, checkpoint_grid, n_params, train_flops
+from t2lib.testbed.presets import Preset, Run, budget, checkpoint_grid, n_params
 
 TEMPERATURES = (0.3, 0.5, 0.7, 0.85, 1.2, 1.5)
 TUNED = {"tuned=everything": False, "tuned=answers": True}  # whether on the answers only
@@ -70,18 +70,6 @@ def varied(run: Run, budgets: Sequence[float]) -> list[int]:
     grid_ = checkpoint_grid(run.width, run.tokens)
     seen = [tokens for tokens in grid_ if tokens >= LEAST * n_params(run.width)]
     return [tokens for tokens in seen if np.isclose(budget(run.width, tokens), budgets).any()]
-
-
-def budget(width: int, tokens: int) -> float:
-    """Return the training budget that a checkpoint of the grid stands for, FLOPs.
-
-    Examples
-    --------
-    >>> budget(32, 31866880)
-    5120000000000.0
-    """
-    steps = np.round(2 * np.log2(train_flops(width, tokens) / UNIT_BUDGET))
-    return float(UNIT_BUDGET * 2 ** (steps / 2))
 
 
 def target(checkpoint: Path) -> Path:

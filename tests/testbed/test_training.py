@@ -16,7 +16,15 @@ from t2lib._checks import DataError
 from t2lib.command.app import main
 from t2lib.testbed import files, finetune, grid, results, score, variants
 from t2lib.testbed.corpus import FAMILIES
-from t2lib.testbed.presets import CHUNK, PRESETS, Run, checkpoint_grid, preset, train_flops
+from t2lib.testbed.presets import (
+    CHUNK,
+    PRESETS,
+    Run,
+    budget,
+    checkpoint_grid,
+    preset,
+    train_flops,
+)
 from t2lib.testbed.train import State
 
 SMALL = Run(8, 3, 2**17 + 2 * CHUNK)
@@ -166,10 +174,13 @@ def test_every_size_has_a_checkpoint_at_every_budget():
         for run in preset_.runs():
             grid_ = checkpoint_grid(run.width, run.tokens)
             assert run.tokens == grid_[-1]
-            budgets = [variants.budget(run.width, tokens) for tokens in grid_]
+            budgets = [budget(run.width, tokens) for tokens in grid_]
             np.testing.assert_allclose(np.diff(np.log2(budgets)), 0.5)
             exact = np.array(budgets) / train_flops(run.width, 1)
             assert np.abs(exact - grid_).max() <= CHUNK / 2 + 1
+    for run in PRESETS["gpu"].runs():
+        kept = [budget(run.width, tokens) for tokens in run.checkpoints()]
+        np.testing.assert_allclose(kept, PRESETS["gpu"].budgets)
     small = preset("laptop", 1.28e12)
     assert max(train_flops(run.width, run.tokens) for run in small.runs()) < 1.35e12
     with pytest.raises(DataError, match=r"1e\+06 FLOPs: too few for a checkpoint of any size"):
