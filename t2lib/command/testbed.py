@@ -26,7 +26,9 @@ _Folder = Annotated[Path, typer.Option(help="The results folder.", show_default=
 
 @app.command("train", epilog=examples("t2 testbed train", "t2 testbed train --preset tiny"))
 def train(
-    name: Annotated[str, typer.Option("--preset", help="tiny, laptop, chosen or gpu.")] = "laptop",
+    name: Annotated[
+        str, typer.Option("--preset", help="tiny, laptop, chosen or further.")
+    ] = "laptop",
     folder: _Folder = _FOLDER,
     width: Annotated[list[int] | None, typer.Option(help="These widths only.")] = None,
     seed: Annotated[list[int] | None, typer.Option(help="These seeds only.")] = None,
@@ -65,7 +67,9 @@ def train(
 
 @app.command("vary", epilog=examples("t2 testbed vary", "t2 testbed vary --preset tiny"))
 def vary(
-    name: Annotated[str, typer.Option("--preset", help="tiny, laptop, chosen or gpu.")] = "laptop",
+    name: Annotated[
+        str, typer.Option("--preset", help="tiny, laptop, chosen or further.")
+    ] = "laptop",
     folder: _Folder = _FOLDER,
     jobs: Annotated[int, typer.Option(help="Processes; -1 for one a core.")] = -1,
 ) -> None:
@@ -79,20 +83,22 @@ def vary(
 
 @app.command("collect", epilog=examples("t2 testbed collect --target data"))
 def collect(
-    name: Annotated[str, typer.Option("--preset", help="tiny, laptop, chosen or gpu.")] = "laptop",
+    name: Annotated[
+        str, typer.Option("--preset", help="tiny, laptop, chosen or further.")
+    ] = "laptop",
     folder: _Folder = _FOLDER,
     target: Path = Path("data"),
 ) -> None:
     """Write the tables of a results folder: likelihoods, samples, losses.
 
-    Of chosen, which holds the sizes that the forecast named, and of gpu, only what they score.
+    Of chosen, which holds the sizes that the forecast named, and of further, only what they score.
     """
     from t2lib.testbed import results
     from t2lib.testbed.presets import preset
 
     preset(name)  # is there one?
     judged = partial(results.collect_named, name=name)
-    for path in (judged if name in ("chosen", "gpu") else results.collect)(folder, target):
+    for path in (judged if name in ("chosen", "further") else results.collect)(folder, target):
         show(str(path))
 
 

@@ -184,12 +184,12 @@ PRESETS = {
         np.inf,
         5.12e12,
     ),
-    # Sixteen times the largest budget: hours on a graphics processor's small kernels, not weeks.
-    "gpu": Preset(
-        tuple((width, 3) for width in (32, 40, 48, 64, 80, 96, 128, 160, 192, 256, 320)),
+    # Up to eight times the largest budget of laptop.
+    "further": Preset(
+        tuple((width, 3) for width in (32, 48, 64, 80, 96, 128, 160, 192, 256)),
         np.inf,
-        8.192e13,
-        budgets=tuple(5.12e12 * 2**i for i in range(5)),
+        4.096e13,
+        budgets=(5.12e12, 1.024e13, 2.048e13, 4.096e13),
     ),
 }
 

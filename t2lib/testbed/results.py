@@ -118,7 +118,7 @@ def collect_named(folder: Path, target: Path, name: str) -> list[Path]:
         ``experiment/NAME_losses.parquet``, as the losses. Some of these runs are also in the preset
         ``laptop``: trained twice, they tell what another machine changes.
     name : str
-        Of the preset: ``chosen``, the sizes that the forecast named, or ``gpu``.
+        Of the preset: ``chosen``, the sizes that the forecast named, or ``further``.
 
     Returns
     -------

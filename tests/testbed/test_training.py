@@ -178,9 +178,9 @@ def test_every_size_has_a_checkpoint_at_every_budget():
             np.testing.assert_allclose(np.diff(np.log2(budgets)), 0.5)
             exact = np.array(budgets) / train_flops(run.width, 1)
             assert np.abs(exact - grid_).max() <= CHUNK / 2 + 1
-    for run in PRESETS["gpu"].runs():
+    for run in PRESETS["further"].runs():
         kept = [budget(run.width, tokens) for tokens in run.checkpoints()]
-        np.testing.assert_allclose(kept, PRESETS["gpu"].budgets)
+        np.testing.assert_allclose(kept, PRESETS["further"].budgets)
     small = preset("laptop", 1.28e12)
     assert max(train_flops(run.width, run.tokens) for run in small.runs()) < 1.35e12
     with pytest.raises(DataError, match=r"1e\+06 FLOPs: too few for a checkpoint of any size"):
@@ -206,7 +206,10 @@ def test_fine_tuning_learns_the_format(whole):
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: preset("huge"), "no preset named 'huge': want one of tiny, laptop, chosen, gpu"),
+        (
+            lambda: preset("huge"),
+            "no preset named 'huge': want one of tiny, laptop, chosen, further",
+        ),
         (lambda: Run(7, 0, CHUNK), "width 7: want even heads, 8 to 1024"),
         (lambda: Run(9, 0, CHUNK), "width 9: want even heads"),
         (lambda: Run(8, -1, CHUNK), "seed -1: want 0 to 999"),
