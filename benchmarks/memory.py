@@ -4,6 +4,7 @@ import hashlib
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -33,21 +34,25 @@ def peak_memory(command: Sequence[str | Path], environment: Mapping[str, str]) -
 
     Pages that processes share are counted once (PSS), where the system tells them.
     """
-    running = psutil.Popen(command, env=environment, stdout=subprocess.DEVNULL)
-    peak = 0
-    while running.poll() is None:
-        held = 0
-        for process in [running, *running.children(recursive=True)]:
-            try:
-                memory = process.memory_full_info()
-                held += getattr(memory, "pss", memory.rss)
-            except psutil.Error:  # it has just ended
-                continue
-        peak = max(peak, held)
-        with suppress(psutil.TimeoutExpired):
-            running.wait(0.1)
-    if running.returncode:
-        raise RuntimeError(f"{' '.join(map(str, command))} ended with {running.returncode}")
+    with tempfile.TemporaryFile() as said:
+        running = psutil.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=said)
+        peak = 0
+        while running.poll() is None:
+            held = 0
+            for process in [running, *running.children(recursive=True)]:
+                try:
+                    memory = process.memory_full_info()
+                    held += getattr(memory, "pss", memory.rss)
+                except psutil.Error:  # it has just ended
+                    continue
+            peak = max(peak, held)
+            with suppress(psutil.TimeoutExpired):
+                running.wait(0.1)
+        if running.returncode:
+            said.seek(0)
+            last = said.read().decode(errors="replace").strip().split("\n")[-1]
+            what = f"{' '.join(map(str, command))} ended with {running.returncode}: {last}"
+            raise RuntimeError(what)
     return peak / 2**20
 
 

@@ -125,7 +125,7 @@ def python(*arguments: str | Path, **environment: str) -> Run:
     return lambda: peak_memory([sys.executable, *arguments], mine)
 
 
-def imports(_: Path, *arguments: str) -> tuple[Run, Run]:
+def imports(_: Path, *arguments: str | Path) -> tuple[Run, Run]:
     """A command of `t2` that fits or reads little; its limit is to import what any fit needs."""
     return python("-m", "t2lib", *arguments), python("-c", "import numpy, pandas, scipy.optimize")
 
@@ -188,7 +188,15 @@ def continuous_integration(folder: Path) -> tuple[Run, Run]:
     return lambda: peak_memory(["sh", folder / "clone/.ci/run"], os.environ), collect
 
 
-PLAN = "plan --task arce --total-flops 1e21 --queries 1e8 --prompt-tokens 500"
+def plan_from_file(folder: Path) -> tuple[Run, Run]:
+    """`t2 plan` on what `t2 fit` wrote."""
+    report = folder / "report.html"
+    python("-m", "t2lib", "fit", ROOT / "data/example", "-o", report)()
+    place = [report.with_suffix(".json"), "--task", "example_sums", *PLAN]
+    return imports(folder, "plan", *place)
+
+
+PLAN = ["--total-flops", "1e21", "--queries", "1e8", "--prompt-tokens", "500"]
 WAITS = [
     Wait("Chinchilla fit, squares, 240 points", partial(fit_of_points, "sse"), 31),
     Wait("Chinchilla fit, Huber, 240 points", partial(fit_of_points, "huber_log"), 31),
@@ -208,7 +216,8 @@ WAITS = [
     Wait("Beta-consistent fit, 10,273 counts", partial(fit_of, counts, "BetaConsistentLaw"), 5),
     Wait("Beta regression fit, 10,273 counts", partial(fit_of, counts, "BetaRegressionLaw"), 3),
     Wait("t2 --help", lambda f: imports(f, "--help"), 5, command=True),
-    Wait("t2 plan", lambda f: imports(f, *PLAN.split()), 5, command=True),
+    Wait("t2 plan, from a fitted file", plan_from_file, 5, command=True),
+    Wait("t2 plan, fits first", lambda f: imports(f, "plan", "--task", "arce", *PLAN), 5, True),
     Wait("t2 fit, all of Gemstones", fit_of_all_gemstones, command=True),
     Wait("t2 data build, all curves", build_data, command=True),
     Wait("book, unchanged", partial(book, True), 3, command=True),

@@ -33,6 +33,7 @@ from t2lib.studies.testbed import (
     INFERENCE,
     answers,
     best_sizes,
+    further,
     interval,
     loss_line,
     losses,
@@ -271,12 +272,16 @@ def chosen() -> pd.DataFrame:
 def scores(family: str, budget: float, inference: float) -> pd.DataFrame:
     """Return the line of a pair of budgets: the sizes of the grid and those that a law named.
 
-    The latter have the ``variant`` "chosen", the others none.
+    The latter have the ``variant`` "chosen", the others none, nor has what was trained to a budget
+    beyond the grid's.
     """
-    named = chosen()
-    named = named[(named["family"] == family) & np.isclose(named["budget"], budget)]
-    lines = [answers(family).line(budget, inference), variant_lines(named, inference)]
-    return pd.concat(lines, ignore_index=True)
+    beyond = any(np.isclose(budget, FURTHER))
+    rows = further()[1] if beyond else chosen()
+    rows = rows[(rows["family"] == family) & np.isclose(rows["budget"], budget)]
+    line = variant_lines(rows, inference)
+    if beyond:
+        return line.assign(variant=None)
+    return pd.concat([answers(family).line(budget, inference), line], ignore_index=True)
 
 
 def scored_at(N: float, family: str, budget: float, inference: float) -> float:

@@ -36,6 +36,17 @@ def losses() -> pd.DataFrame:
     return pd.read_parquet(data_folder() / "experiment" / "losses.parquet")
 
 
+def further() -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return what was trained beyond the grid's largest budget: losses, and pass@k by k.
+
+    The columns are those of :func:`losses` and of :func:`variants`.
+    """
+    folder = data_folder() / "experiment"
+    trained = pd.read_parquet(folder / "further_losses.parquet")
+    beyond = trained["budget"] > 1.01 * losses()["budget"].max()
+    return trained[beyond], pd.read_parquet(folder / "further.parquet")
+
+
 def trained_again() -> pd.DataFrame:
     """Compare runs of the grid that were trained a second time, on another machine.
 
@@ -150,8 +161,8 @@ class Answers:
 
 
 def loss_line(budget: float) -> pd.DataFrame:
-    """Return the losses of every size and seed at a training budget."""
-    table = losses()
+    """Return the losses of every size and seed at a training budget, of the grid's or further."""
+    table = pd.concat([losses(), further()[0]])
     kept = np.isclose(table["budget"], budget) & (table["unique"] == 0) & (table["rate"] == 1)
     return table[kept].reset_index(drop=True)
 
