@@ -4,8 +4,8 @@ The rules, fixed before any of the judged models was trained: laws see the check
 budgets up to a quarter of the largest and at up to four times the best number of tokens per
 parameter. For the two largest budgets and three inference budgets each law names the size it would
 train and what that size will score; Chinchilla names its size from the validation loss. The same
-laws, not fitted again, then name sizes for four and eight times the largest budget (the preset
-``further``); there a size outside those that were trained counts as the nearest of them.
+laws, not fitted again, then name sizes for two to eight times the largest budget. The preset
+``further`` trains up to four times; a size outside those that it trains counts as the nearest.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ from t2lib.testbed.files import write_whole
 from t2lib.uncertainty.summaries import estimates
 
 BUDGETS = (2.56e12, 5.12e12)  # FLOPs, the two largest
-FURTHER = (2.048e13, 4.096e13)
+FURTHER = (1.024e13, 2.048e13, 4.096e13)
 FIT_BUDGET = BUDGETS[-1] / 4
 RATIO = 4.0  # times the best tokens per parameter: what counts as an ordinary ratio
 LAWS = (

@@ -184,12 +184,12 @@ PRESETS = {
         np.inf,
         5.12e12,
     ),
-    # Up to eight times the largest budget of laptop.
+    # Up to four times the largest budget of laptop; the smallest size on a GPU.
     "further": Preset(
-        tuple((width, 3) for width in (32, 48, 64, 80, 96, 128, 160, 192, 256)),
+        ((32, 3), *((width, 5) for width in (48, 64, 80, 96, 128, 160, 192, 256))),
         np.inf,
-        4.096e13,
-        budgets=(5.12e12, 1.024e13, 2.048e13, 4.096e13),
+        2.048e13,
+        budgets=(5.12e12, 1.024e13, 2.048e13),
     ),
 }
 
