@@ -410,8 +410,10 @@ def fit_at_each_k(
 
 
 def _weights(weights: npt.ArrayLike | None, like: npt.ArrayLike) -> npt.ArrayLike:
+    if weights is not None:
+        return weights
     # As objects, so that a column that is no column of numbers is refused with its name.
-    return np.ones(np.asarray(like, dtype=object).shape) if weights is None else weights
+    return np.ones(like.shape if hasattr(like, "shape") else np.asarray(like, dtype=object).shape)
 
 
 def _columns(
@@ -499,9 +501,9 @@ def _power_bounds(
             found += [f"{name} {reason}" for name in ("E", coefficient, exponent)]
     named = {bound.split(" ")[0] for bound in found}
     free = {name: column for name, column in columns.items() if name not in named}
-    root = 1.0 if weights is None else np.sqrt(weights)[:, None]
     if free:
-        found += _flat(np.stack(list(free.values()), axis=1) * root, tuple(free))
+        rows = np.array(list(free.values()))
+        found += _flat((rows if weights is None else rows * np.sqrt(weights)).T, tuple(free))
     return (*found, *_exchangeable(logs))
 
 
@@ -529,15 +531,17 @@ def _flat(jacobian: FloatArray, names: tuple[str, ...]) -> tuple[str, ...]:
     The columns are scaled to unit length; a singular value under 1e-4 of the largest means that
     the parameters of that direction can trade against each other.
     """
-    lengths = np.linalg.norm(jacobian, axis=0)
+    rows = np.ascontiguousarray(jacobian.T)
+    lengths = np.sqrt(inner(rows, rows))
     dead = lengths <= 1e-12 * lengths.max()
     found = [f"{name} flat" for name, gone in zip(names, dead, strict=True) if gone]
     alive = np.flatnonzero(~dead)
     if len(alive) > 1:
-        scaled = jacobian[:, alive] / lengths[alive]
+        scaled = rows[alive] / lengths[alive, None]
         # Squares of the singular values; 1e-8 of the largest is far above their rounding.
-        values, directions = np.linalg.eigh(scaled.T @ scaled)
-        flat = directions[:, values < 1e-8 * values[-1]].T
-        heavy = np.flatnonzero(np.abs(flat).max(axis=0, initial=0) > 0.3)
-        found += [f"{names[alive[i]]} in a flat direction" for i in heavy]
+        values, directions = np.linalg.eigh(scaled @ scaled.T)
+        small = values < 1e-8 * values[-1]
+        if small.any():
+            heavy = np.flatnonzero(np.abs(directions[:, small]).max(axis=1) > 0.3)
+            found += [f"{names[alive[i]]} in a flat direction" for i in heavy]
     return tuple(found)
