@@ -6,7 +6,8 @@ the exponents finds the basins, Newton steps on the projected objective the mini
 
 Several starts, and several weightings of the same rows (a bootstrap), are searched side by side:
 arrays below have a first axis of R weightings, or of P problems, which are a weighting and a
-start each. One fit is the case R = 1.
+start each. One fit is the case R = 1. Inner products over rows are arrays; what follows from them
+is a small system for each problem, of which :mod:`t2lib.fitting.small` tells how it is solved.
 
 A problem's numbers are the same to the last bit whatever else is in its batch. Sums therefore run
 along the last axis of arrays in C order, in numpy's own loops: a BLAS product sums in an order
@@ -16,20 +17,42 @@ that depends on shape, layout and number of threads.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from itertools import combinations, product
+from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import combinations
+from typing import Any
 
 import numpy as np
 from scipy import optimize
 
-from t2lib._checks import BoolArray, FloatArray, IntArray
+from t2lib._checks import FloatArray, IntArray
+from t2lib.fitting.small import (
+    Factored,
+    Matrix,
+    Number,
+    Vector,
+    chosen,
+    clipped,
+    dot,
+    downhill,
+    joined,
+    larger,
+    non_negative,
+    regrouped,
+    some,
+    split,
+)
 
-# Value, gradient and Hessian by the exponents, of these weightings at these exponents; and the
-# best coefficients there.
-Evaluate = Callable[[IntArray, FloatArray], tuple[FloatArray, FloatArray, FloatArray, FloatArray]]
+# What is known at some exponents: sum of squares, its gradient and Hessian, best coefficients.
+_Known = list[Any]
+# That of each group of problems, of these weightings at these exponents.
+_Evaluate = Callable[[IntArray, FloatArray], list[_Known]]
 
 # Exponents of scaling laws lie around 0.1 to 1; one that runs to the end of this range is reported.
 EXPONENT_RANGE = (1e-3, 5.0)
+# Grids of exponents, by number of terms, in which starts are looked for; and a finer one.
+_COARSE = {terms: np.geomspace(0.03, 4.0, 12 if terms < 3 else 8) for terms in (1, 2, 3)}
+_FINE = np.geomspace(0.02, 4.5, 20)
 # Numbers that one step holds at a time: more would leave the processor's caches.
 _AT_ONCE = 2_000_000
 
@@ -83,8 +106,8 @@ class _Term:
 class _Projection:
     """The least sum of squares that is possible at given exponents, with two derivatives.
 
-    Inner products with derivatives are ordered: the constant, then all powers, all slopes (first
-    derivatives by the exponents), all bends (second ones).
+    Inner products are of functions in this order: y (or the residuals), the constant, then all
+    powers, all slopes (first derivatives by the exponents), all bends (second ones).
     """
 
     def __init__(self, xs: list[FloatArray], y: FloatArray, weights: FloatArray) -> None:
@@ -94,15 +117,13 @@ class _Projection:
         self.square = inner(self.weights, y * y)
         self.evaluations = 0
         terms = len(xs)
-        self.design, self.slope = slice(0, 1 + terms), slice(1 + terms, 1 + 2 * terms)
-        self.bend = slice(1 + 2 * terms, None)
-        self.own = [slice(1 + t, None, terms) for t in range(terms)]
+        self.own = [slice(2 + t, None, terms) for t in range(terms)]
         sizes = [len(term.log_levels) for term in self.terms]
         # Scaling-law data repeat few sizes, budgets and k. Where the tables of pairs of levels
         # are smaller than the rows, every inner product comes from them, at a fraction of a pass.
         self.tabled = sum(a * b for a, b in combinations(sizes, 2)) <= len(y)
-        self.totals = [_tables(t.rows, weights, (len(t.log_levels),)) for t in self.terms]
-        self.moments = [_tables(t.rows, weights * y, (len(t.log_levels),)) for t in self.terms]
+        self.totals = self.by_level(self.weights)
+        self.moments = self.by_level(weights * y)
         if self.tabled:
             self.pairs = {
                 (i, j): _tables(
@@ -113,32 +134,38 @@ class _Projection:
                 for i, j in combinations(range(len(sizes)), 2)
             }
 
-    def gram(self, which: IntArray, blocks: list[FloatArray]) -> tuple[FloatArray, FloatArray]:
-        """Inner products of the constant and of functions given by level, and theirs with y.
+    @cached_property
+    def minus_logs(self) -> FloatArray:
+        """Minus each variable's logarithm at each row, shape (terms, n)."""
+        return np.stack([-t.log_levels[t.rows] for t in self.terms])
 
-        Each term's block has shape (P, functions, levels); its functions stand at its own places.
+    def by_level(self, values: FloatArray) -> list[FloatArray]:
+        """Sums over the rows of each term's levels, shapes (P, levels)."""
+        return [_tables(t.rows, values, (len(t.log_levels),)) for t in self.terms]
+
+    def _from_tables(
+        self, which: IntArray, exponents: FloatArray, square: FloatArray, moments: list[FloatArray]
+    ) -> FloatArray:
+        """Inner products of all functions with one another, shape (P, 2 + 3 terms, 2 + 3 terms).
+
+        Those of y, or of residuals in its place, come from its square and its sums by level.
         """
-        if not self.tabled:
-            matrix = self._rows(blocks)
-            weighted = matrix * self.weights[which][:, None, :]
-            return (
-                np.einsum("...in,...jn->...ij", weighted, matrix),
-                np.einsum("pin,pn->pi", weighted, self.y[which]),
-            )
-        width = 1 + sum(block.shape[-2] for block in blocks)
-        gram, moment = np.empty((len(which), width, width)), np.empty((len(which), width))
-        gram[:, 0, 0] = self.totals[0][which].sum(axis=1)
-        moment[:, 0] = self.moments[0][which].sum(axis=1)
+        terms = len(self.terms)
+        products = np.empty((len(which), 2 + 3 * terms, 2 + 3 * terms))
+        products[:, 0, 0] = square
+        products[:, 0, 1] = products[:, 1, 0] = moments[0].sum(axis=1)
+        products[:, 1, 1] = self.totals[0][which].sum(axis=1)
+        blocks = [t.derivatives(e) for t, e in zip(self.terms, exponents.T, strict=True)]
         for i, (here, block) in enumerate(zip(self.own, blocks, strict=True)):
             weighted = block * self.totals[i][which][:, None, :]
-            gram[:, 0, here] = gram[:, here, 0] = weighted.sum(axis=2)
-            gram[:, here, here] = np.einsum("...il,...jl->...ij", weighted, block)
-            moment[:, here] = np.einsum("...il,...l->...i", block, self.moments[i][which])
-            for j in range(i + 1, len(blocks)):
+            products[:, 0, here] = products[:, here, 0] = np.einsum("pil,pl->pi", block, moments[i])
+            products[:, 1, here] = products[:, here, 1] = weighted.sum(axis=2)
+            products[:, here, here] = np.einsum("pil,pjl->pij", weighted, block)
+            for j in range(i + 1, terms):
                 cross = self._across(i, j, which, block, blocks[j])
-                gram[:, here, self.own[j]] = cross
-                gram[:, self.own[j], here] = cross.swapaxes(1, 2)
-        return gram, moment
+                products[:, here, self.own[j]] = cross
+                products[:, self.own[j], here] = cross.swapaxes(1, 2)
+        return products
 
     def _across(
         self, i: int, j: int, which: IntArray, one: FloatArray, other: FloatArray
@@ -147,27 +174,25 @@ class _Projection:
         across = np.einsum("...lm,...jm->...jl", self.pairs[i, j][which], other)
         return np.einsum("...il,...jl->...ij", one, across)
 
-    def _rows(self, blocks: list[FloatArray]) -> FloatArray:
-        """The constant and the functions at each row, shape (..., functions, n)."""
-        width = 1 + sum(block.shape[-2] for block in blocks)
-        matrix = np.empty((*blocks[0].shape[:-2], width, self.y.shape[1]))
-        matrix[..., 0, :] = 1
-        for block, term, here in zip(blocks, self.terms, self.own, strict=True):
-            matrix[..., here, :] = block[..., term.rows]
-        return matrix
+    def _rows(self, which: IntArray, exponents: FloatArray) -> FloatArray:
+        """y, the constant, powers, slopes and bends at each row, shape (P, 2 + 3 terms, n)."""
+        terms = len(self.terms)
+        rows = np.empty((len(which), 2 + 3 * terms, self.y.shape[1]))
+        power, slope, bend = (rows[:, i : i + terms] for i in range(2, rows.shape[1], terms))
+        rows[:, 0], rows[:, 1] = self.y[which], 1.0
+        np.multiply(exponents[:, :, None], self.minus_logs, out=power)
+        np.exp(power, out=power)
+        np.multiply(power, self.minus_logs, out=slope)
+        np.multiply(slope, self.minus_logs, out=bend)
+        return rows
 
-    def _derivatives_by_level(self, exponents: FloatArray) -> list[FloatArray]:
-        self.evaluations += len(exponents)
-        return [t.derivatives(e) for t, e in zip(self.terms, exponents.T, strict=True)]
+    def _from_rows(self, which: IntArray, rows: FloatArray) -> FloatArray:
+        """As :meth:`_from_tables`, from each row; those of bends are left out."""
+        weighted = rows[:, : 2 + 2 * len(self.terms)] * self.weights[which][:, None, :]
+        return np.einsum("pin,pjn->pij", weighted, rows)
 
-    def evaluate(
-        self, which: IntArray, exponents: FloatArray
-    ) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
-        """Sum of squares, its gradient and Hessian, halved, by the exponents; best coefficients.
-
-        The coefficients follow the exponents, so the Hessian is the Schur complement of theirs.
-        It keeps the second derivatives that Gauss-Newton leaves out: a law that does not fit has
-        large residuals, and there Gauss-Newton crawls.
+    def evaluate(self, which: IntArray, exponents: FloatArray) -> list[_Known]:
+        """What is known at some exponents, for each group of problems.
 
         Parameters
         ----------
@@ -175,96 +200,76 @@ class _Projection:
             The weighting of each problem.
         exponents : ndarray, shape (P, terms)
         """
-        gram, moment = self.gram(which, self._derivatives_by_level(exponents))
-        design = self.design
-        c = _non_negative(gram[:, design, design], moment[:, design], 1e-15)
-        of_residuals = _times(gram[:, :, design], c) - moment
-        gain = inner(c, moment[:, design] - of_residuals[:, design])
-        return self.square[which] - gain, *self._derivatives(c, gram, of_residuals), c
+        self.evaluations += len(exponents)
+        if self.tabled:
+            moments = [of_level[which] for of_level in self.moments]
+            products = self._from_tables(which, exponents, self.square[which], moments)
+        else:
+            products = self._from_rows(which, self._rows(which, exponents))
+        return [_projected(each, None, len(self.terms)) for each in split(products)]
 
-    def evaluate_exactly(
-        self, which: IntArray, exponents: FloatArray
-    ) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
+    def evaluate_exactly(self, which: IntArray, exponents: FloatArray) -> list[_Known]:
         """As :meth:`evaluate`, with the rows' own residuals, for the last steps.
 
         Inner products hold a sum of squares only to rounding of that of y, which is too little
         where a law fits almost perfectly.
         """
-        root = np.sqrt(self.weights[which])
-        blocks = self._derivatives_by_level(exponents)
-        powers, target = self._rows([block[:, :1] for block in blocks]), root * self.y[which]
-        powers *= root[:, None, :]
-        c = _least_squares(powers, target)
-        residuals = np.einsum("pc,pcn->pn", c, powers) - target
-        weighted = root * residuals
-        of_residuals = np.empty((len(which), self.bend.start + len(blocks)))
-        of_residuals[:, 0] = weighted.sum(axis=1)
-        for term, block, here in zip(self.terms, blocks, self.own, strict=True):
-            by_level = _tables(term.rows, weighted, (len(term.log_levels),))
-            of_residuals[:, here] = np.einsum("pil,pl->pi", block, by_level)
-        gram, _ = self.gram(which, blocks)
-        return inner(residuals, residuals), *self._derivatives(c, gram, of_residuals), c
-
-    def _derivatives(
-        self, c: FloatArray, gram: FloatArray, of_residuals: FloatArray
-    ) -> tuple[FloatArray, FloatArray]:
-        """Gradient and Hessian of half the sum of squares by the exponents.
-
-        ``of_residuals`` are the inner products with the residuals.
-        """
-        design, slope = self.design, self.slope
-        own, inward = c[:, 1:], of_residuals[:, slope]
-        diagonal = np.eye(own.shape[1])
-        hessian = own[:, :, None] * own[:, None, :] * gram[:, slope, slope]
-        hessian += (own * of_residuals[:, self.bend])[:, None, :] * diagonal
-        mixed = gram[:, design, slope] * own[:, None, :]
-        mixed[:, 1:] += inward[:, None, :] * diagonal
-        # A coefficient held at 0 does not follow.
-        active = c > 0
-        mixed *= active[:, :, None]
-        follow = _solved(gram[:, design, design], mixed, 1e-14, active)
-        hessian -= np.einsum("pij,pik->pjk", mixed, follow)
-        return own * inward, hessian
+        self.evaluations += len(exponents)
+        terms, weights = len(self.terms), self.weights[which]
+        if self.tabled:
+            rows = np.empty((len(which), 2 + terms, self.y.shape[1]))
+            rows[:, 0], rows[:, 1] = self.y[which], 1.0
+            for t, (term, e) in enumerate(zip(self.terms, exponents.T, strict=True)):
+                rows[:, 2 + t] = term.powers(e)[:, term.rows]
+        else:
+            rows = self._rows(which, exponents)
+        c = _least_squares(rows[:, : 2 + terms] * np.sqrt(weights)[:, None, :])
+        # Residuals take the place of y.
+        rows[:, 0] -= np.einsum("pi,pin->pn", joined(c), rows[:, 1 : 2 + terms])
+        if self.tabled:
+            weighted = weights * rows[:, 0]
+            square, moments = inner(weighted, rows[:, 0]), self.by_level(weighted)
+            products = self._from_tables(which, exponents, square, moments)
+        else:
+            products = self._from_rows(which, rows)
+        return [_projected(*each, terms) for each in zip(split(products), c, strict=True)]
 
     def starts(
         self, which: IntArray, axes: list[FloatArray], count: int
     ) -> tuple[IntArray, FloatArray]:
         """The best points, apart from one another, of a grid of exponents the same for all."""
         sizes = [len(axis) for axis in axes]
-        cells = np.indices(sizes).reshape(len(sizes), -1).T
         owners: list[int] = []
-        chosen: list[list[float]] = []
-        for part in parts_of(which, len(cells) * (2 + len(sizes)) ** 2):
-            gains = _gains(*self._grid(part, axes), 1e-12).reshape(len(part), -1)
+        starts: list[list[float]] = []
+        for part in parts_of(which, int(np.prod(sizes)) * (2 + len(sizes)) ** 2):
+            gains = non_negative(*self._grid(part, axes))[1]
             for r, gain in zip(part, gains, strict=True):
-                best = _apart(gain, cells, count)
+                best = _apart(gain, count)
                 owners += [r] * len(best)
-                chosen += [
-                    [axis[i] for axis, i in zip(axes, cells[cell], strict=True)] for cell in best
-                ]
-        return np.array(owners), np.array(chosen, dtype=float)
+                starts += [[axis[i] for axis, i in zip(axes, cell, strict=True)] for cell in best]
+        return np.array(owners), np.array(starts)
 
-    def _grid(self, which: IntArray, axes: list[FloatArray]) -> tuple[FloatArray, FloatArray]:
-        """Normal equations at every cell of a grid, shapes (w, w, P cells) and (w, P cells).
+    def _grid(self, which: IntArray, axes: list[FloatArray]) -> tuple[Matrix, Vector]:
+        """Normal equations at every cell of a grid.
 
-        A power is on many cells, and so are its products with others: each is summed once.
+        Each number is an array by problem and axis of the grid, of length 1 along axes that do not
+        matter to it: a power is on many cells, and so are its products with others.
         """
         terms = len(axes)
         sizes = [len(axis) for axis in axes]
         powers = [t.powers(axis) for t, axis in zip(self.terms, axes, strict=True)]
-        gram = np.empty((1 + terms, 1 + terms, len(which), *sizes))
-        moment = np.empty((1 + terms, len(which), *sizes))
+        gram: Matrix = [[0.0] * (1 + terms) for _ in range(1 + terms)]
+        moment: Vector = [0.0] * (1 + terms)
 
         def on_grid(values: FloatArray, *along: int) -> FloatArray:
-            """Values by problem and by these axes of the grid, to be broadcast over the others."""
             return values.reshape(-1, *(sizes[t] if t in along else 1 for t in range(terms)))
 
-        gram[0, 0] = on_grid(self.totals[0][which].sum(axis=1))
+        gram[0][0] = on_grid(self.totals[0][which].sum(axis=1))
         moment[0] = on_grid(self.moments[0][which].sum(axis=1))
         for i, power in enumerate(powers):
             total = self.totals[i][which]
-            gram[0, 1 + i] = gram[1 + i, 0] = on_grid(np.einsum("pl,fl->pf", total, power), i)
-            gram[1 + i, 1 + i] = on_grid(np.einsum("pl,fl->pf", total, power * power), i)
+            gram[0][1 + i] = gram[1 + i][0] = on_grid(np.einsum("pl,fl->pf", total, power), i)
+            gram[1 + i][1 + i] = on_grid(np.einsum("pl,fl->pf", total, power * power), i)
             moment[1 + i] = on_grid(np.einsum("pl,fl->pf", self.moments[i][which], power), i)
             for j in range(i + 1, terms):
                 if self.tabled:
@@ -273,8 +278,8 @@ class _Projection:
                     rows = [powers[t][:, self.terms[t].rows] for t in (i, j)]
                     weighted = rows[0] * self.weights[which][:, None, :]
                     cross = np.einsum("pin,jn->pij", weighted, rows[1])
-                gram[1 + i, 1 + j] = gram[1 + j, 1 + i] = on_grid(cross, i, j)
-        return gram.reshape(1 + terms, 1 + terms, -1), moment.reshape(1 + terms, -1)
+                gram[1 + i][1 + j] = gram[1 + j][1 + i] = on_grid(cross, i, j)
+        return gram, moment
 
 
 def _tables(rows: IntArray, weights: FloatArray, shape: tuple[int, ...]) -> FloatArray:
@@ -291,16 +296,19 @@ def parts_of(which: IntArray, numbers_each: int) -> Iterator[IntArray]:
         yield which[start : start + step]
 
 
-def _apart(gain: FloatArray, cells: IntArray, count: int) -> list[int]:
+def _apart(gain: FloatArray, count: int) -> list[tuple[int, ...]]:
     """The best cells of a grid that are no neighbours of one another."""
-    left = np.argsort(-gain, kind="stable")
-    chosen: list[int] = []
-    while len(left) and len(chosen) < count:
-        best = left[0]
-        chosen.append(int(best))
-        apart = np.abs(cells[left] - cells[best]).max(axis=1) > 1
+    left = gain.copy()
+    chosen: list[tuple[int, ...]] = []
+    while len(chosen) < count:
+        best = tuple(int(i) for i in np.unravel_index(left.argmax(), left.shape))
+        most = left[best]
+        if most == -np.inf:
+            break
+        chosen.append(best)
         # Where a coefficient is 0 its exponent does nothing: equal gains are one start.
-        left = left[apart & (gain[left] < gain[best] * (1 - 1e-9))]
+        left[left >= most * (1 - 1e-9)] = -np.inf
+        left[tuple(slice(max(i - 1, 0), i + 2) for i in best)] = -np.inf
     return chosen
 
 
@@ -309,114 +317,89 @@ def inner(a: FloatArray, b: FloatArray) -> FloatArray:
     return np.asarray(np.multiply(a, b, order="C").sum(axis=-1))
 
 
-def _times(matrices: FloatArray, vectors: FloatArray) -> FloatArray:
-    return np.einsum("pij,pj->pi", matrices, vectors)
+def _projected(products: Matrix, c: Vector | None, terms: int) -> _Known:
+    """Sum of squares; gradient and Hessian of half of it by the exponents; best coefficients.
 
-
-def _solved(
-    matrices: FloatArray, right: FloatArray, ridge: float, free: BoolArray | None = None
-) -> FloatArray:
-    """Solve positive definite systems; what is not free is 0.
+    The coefficients follow the exponents, so the Hessian is the Schur complement of theirs.
+    It keeps the second derivatives that Gauss-Newton leaves out: a law that does not fit has
+    large residuals, and there Gauss-Newton crawls.
 
     Parameters
     ----------
-    matrices, right : ndarray, shapes (P, w, w) and (P, w, m)
-    ridge : float
-        Share of its own size that each diagonal entry gains: it keeps nearly collinear columns
-        solvable. A share of the trace would drown the small columns beside one at a steep exponent.
-    free : ndarray of bool, shape (P, w), optional
-        All are, by default.
+    products : list of list of number
+        Inner products in the order of :class:`_Projection`.
+    c : list of number, optional
+        The best coefficients where they are known: the products of y are then of residuals.
+    terms : int
 
-    Returns
-    -------
-    ndarray, shape (P, w, m)
+    Notes
+    -----
+    With G the Gram matrix of the constant and the powers p, slopes s, bends b and residuals r:
+    the gradient is ``-c_t <r, s_t>``, the Hessian ``c_t c_u <s_t, s_u> - m_t' G^-1 m_u`` and on
+    its diagonal ``- c_t <r, b_t>``, where ``m_t = c_t <p, s_t>``, less ``<r, s_t>`` at t's place.
     """
-    own = np.einsum("pii->pi", matrices)
-    added = ridge * np.where(own > 0, own, 1.0)
-    if free is None:
-        held = matrices.copy()
+    basis, slope = products[1 : 2 + terms], 2 + terms
+    gram = [row[1:slope] for row in basis]
+    objective, residual = products[0][0], products[0][slope:]
+    if c is None:
+        c, gain, system = non_negative(gram, products[0][1:slope])
+        objective = objective - gain
+        for one, row in zip(c, basis, strict=True):
+            residual = [r - one * p for r, p in zip(residual, row[slope:], strict=True)]
     else:
-        held, added = matrices * (free[:, :, None] & free[:, None, :]), np.where(free, added, 1.0)
-        right = right * free[:, :, None]
-    np.einsum("pii->pi", held)[...] += added
-    return np.asarray(np.linalg.solve(held, right))
+        # A coefficient held at 0 does not follow.
+        system = Factored(gram, [chosen(value > 0, 0.0, np.inf) for value in c])
+    gradient: Vector = []
+    hessian: Matrix = []
+    follow: Matrix = []  # solutions of L D z = m_t
+    for t, own in enumerate(c[1:]):
+        gradient.append(-own * residual[t])
+        mixed = [own * row[slope + t] for row in basis]
+        mixed[1 + t] = mixed[1 + t] - residual[t]
+        values, shares = system.eliminate(mixed)
+        follow.append(shares)
+        row = products[slope + t][slope:]
+        hessian.append([own * c[1 + u] * row[u] - dot(values, follow[u]) for u in range(t + 1)])
+        hessian[t][t] = hessian[t][t] - own * residual[terms + t]
+    for t, u in combinations(range(terms), 2):
+        hessian[t].append(hessian[u][t])
+    return [objective, gradient, hessian, c]
 
 
-def _least_squares(design: FloatArray, target: FloatArray) -> FloatArray:
-    """Non-negative least squares of each problem, by modified Gram-Schmidt on its columns.
+def _least_squares(columns: FloatArray) -> list[Vector]:
+    """Coefficients of non-negative least squares, by modified Gram-Schmidt on the columns.
 
-    With the target as a last column that is as stable as Householder's reflections (Björck 1967).
+    With the target among them, here the first, that is as stable as Householder's reflections
+    (Björck 1967). The columns, shape (P, 1 + w, n), are overwritten; the last is taken out of the
+    others first. Each group of problems gets a list.
     """
-    width = design.shape[1]
-    rows = np.concatenate([design, target[:, None, :]], axis=1)
-    triangle = np.zeros((len(design), width, width + 1))
-    for i in range(width):
-        rest = rows[:, i + 1 :]
-        length = np.sqrt(inner(rows[:, i], rows[:, i]))
-        direction = rows[:, i] / np.maximum(length, 1e-300)[:, None]
-        triangle[:, i, i] = length
-        triangle[:, i, i + 1 :] = np.einsum("pn,pjn->pj", direction, rest)
-        rest -= triangle[:, i, i + 1 :, None] * direction[:, None, :]
-    found = triangle[:, :, width].copy()
-    for i in range(width - 1, -1, -1):
-        found[:, i] /= np.maximum(triangle[:, i, i], 1e-300)
-        found[:, :i] -= triangle[:, :i, i] * found[:, i, None]
-    for p in np.flatnonzero(~(found >= 0).all(axis=1)):
-        found[p] = optimize.nnls(triangle[p, :, :width], triangle[p, :, width])[0]
-    return found
+    width = columns.shape[1]
+    shares = np.zeros((len(columns), width, width))
+    for i in range(width - 1, 0, -1):
+        column, rest = columns[:, i, None, :], columns[:, :i]
+        shares[:, i, : i + 1] = np.einsum("pn,pjn->pj", columns[:, i], columns[:, : i + 1])
+        shares[:, i, :i] /= np.maximum(shares[:, i, i, None], 1e-300)
+        rest -= shares[:, i, :i, None] * column
+    coefficients = [_from_shares(each) for each in split(shares)]
+    found = joined(coefficients)
+    negative = np.flatnonzero((found < 0).any(axis=1))
+    for p in negative:
+        lengths = np.sqrt(np.einsum("ii->i", shares[p, 1:, 1:]))
+        triangle = np.tril(shares[p, 1:, 1:], -1) + np.eye(width - 1)
+        target = lengths * shares[p, 1:, 0]
+        found[p] = optimize.nnls(lengths[:, None] * triangle, target)[0]
+    return split(found) if len(negative) else coefficients
 
 
-def _non_negative(grams: FloatArray, moments: FloatArray, ridge: float) -> FloatArray:
-    """Coefficients of non-negative least squares, shape (P, w), for a batch of normal equations."""
-    coefficients = _solved(grams, moments[:, :, None], ridge)[:, :, 0]
-    outside = np.flatnonzero((coefficients < 0).any(axis=1))
-    if len(outside):
-        problems = grams[outside], moments[outside]
-        coefficients[outside] = _some_at_zero(coefficients[outside], *problems, ridge)
-    return coefficients
-
-
-def _gains(gram: FloatArray, moment: FloatArray, ridge: float) -> FloatArray:
-    """Sum of squares that non-negative coefficients explain, problems last."""
-    c = _non_negative(gram.transpose(2, 0, 1), moment.T, ridge).T
-    width = range(len(c))
-    return np.asarray(
-        sum(c[i] * (2 * moment[i] - sum(gram[i, j] * c[j] for j in width)) for i in width)
-    )
-
-
-def _some_at_zero(
-    coefficients: FloatArray, grams: FloatArray, moments: FloatArray, ridge: float
-) -> FloatArray:
-    """Non-negative coefficients where the plain ones, which are given, are not.
-
-    Coefficients that come out negative are held at 0 until none is. Where that leaves one that
-    would rather rise again, every subset of the columns is tried: they are few.
-    """
-    free = coefficients >= 0
-    left = np.arange(len(moments))
-    while len(left):
-        found = _solved(grams[left], moments[left][:, :, None], ridge, free[left])[:, :, 0]
-        coefficients[left] = found
-        free[left] &= found >= 0
-        left = left[(found < 0).any(axis=1)]
-    rise = moments - _times(grams, coefficients)
-    wrong = np.flatnonzero((~free & (rise > 1e-9 * np.abs(moments))).any(axis=1))
-    if len(wrong):
-        coefficients[wrong] = _best_subset(grams[wrong], moments[wrong], ridge)
-    return coefficients
-
-
-def _best_subset(grams: FloatArray, moments: FloatArray, ridge: float) -> FloatArray:
-    """The plain optimum on the subset of columns that explains most without a negative one."""
-    n_problems, width = moments.shape
-    subsets = np.array(list(product([False, True], repeat=width)))
-    free = np.tile(subsets, (n_problems, 1))
-    grams, moments = (np.repeat(a, len(subsets), axis=0) for a in (grams, moments))
-    found = _solved(grams, moments[:, :, None], ridge, free)[:, :, 0]
-    gain = np.where((found >= 0).all(axis=1), inner(found, moments), -np.inf)
-    best = gain.reshape(n_problems, -1).argmax(axis=1)
-    return found.reshape(n_problems, -1, width)[np.arange(n_problems), best]
+def _from_shares(shares: Matrix) -> Vector:
+    """Coefficients from each column's shares in those before it, the target first."""
+    c: Vector = []
+    for row in shares[1:]:
+        value = row[0]
+        for one, share in zip(c, row[1:], strict=False):
+            value = value - one * share
+        c.append(value)
+    return c
 
 
 def fit_power_sum(xs: list[FloatArray], y: FloatArray, weights: FloatArray) -> PowerSum:
@@ -482,8 +465,7 @@ def fit_power_sums(
 def _lowest_basins(projection: _Projection, everyone: IntArray) -> FloatArray:
     """Exponents close to the lowest minimum of each weighting that grids lead to."""
     terms = len(projection.terms)
-    coarse = np.geomspace(0.03, 4.0, 12 if terms < 3 else 8)
-    starts = projection.starts(everyone, [coarse] * terms, count=2 if terms < 3 else 3)
+    starts = projection.starts(everyone, [_COARSE[terms]] * terms, count=2 if terms < 3 else 3)
     exponents, objective = _best_descents(projection, everyone, *starts)
     # Of three exponents, one can hide the basins of the others from a coarse grid. Hold each in
     # turn where it was found and search the others more finely, while that finds something lower.
@@ -503,11 +485,10 @@ def _finer_starts(
     projection: _Projection, which: IntArray, exponents: FloatArray
 ) -> tuple[IntArray, FloatArray]:
     """Starts on fine grids of two exponents, the third held where it was found."""
-    fine = np.geomspace(0.02, 4.5, 20)
     owners, starts = [], []
     for r in which:
         for held in range(exponents.shape[1]):
-            axes = [fine] * exponents.shape[1]
+            axes = [_FINE] * exponents.shape[1]
             axes[held] = exponents[r, held : held + 1]
             owner, start = projection.starts(np.array([r]), axes, count=2)
             owners.append(owner)
@@ -535,68 +516,125 @@ def _descend(
     """Damped Newton steps on the exponents, clipped to their range; where they end.
 
     A search ends at a step shorter than ``near``, undamped, or where steps no longer grow shorter,
-    which is rounding.
+    which is rounding. One that is not exact ends where its next step leads, if that is as short.
     """
-    exponents, objective = exponents.copy(), np.empty(len(which))
-    coefficients = np.empty((len(which), 1 + exponents.shape[1]))
+    terms = exponents.shape[1]
     rows = 0 if projection.tabled and not exactly else projection.y.shape[1]
     evaluate = projection.evaluate_exactly if exactly else projection.evaluate
-    everyone = np.arange(len(which))
-    for part in parts_of(everyone, 1 + 3 * exponents.shape[1] * max(rows, 100)):
-        exponents[part], objective[part], coefficients[part] = _descend_together(
-            evaluate, which[part], exponents[part], steps, near
-        )
-    return exponents, objective, coefficients
+    ends = np.empty((len(which), 2 + 2 * terms))
+    for part in parts_of(np.arange(len(which)), (2 + 3 * terms) * max(rows, 100)):
+        ends[part] = _search(evaluate, which[part], exponents[part], steps, near, exactly)
+    return ends[:, :terms], ends[:, terms], ends[:, terms + 1 :]
 
 
-def _descend_together(
-    evaluate: Evaluate, which: IntArray, exponents: FloatArray, steps: int, near: float
-) -> tuple[FloatArray, FloatArray, FloatArray]:
-    objective, gradient, hessian, coefficients = evaluate(which, exponents)
-    damping, before = np.full(len(which), 1e-3), np.full(len(which), np.inf)
-    at_work = np.arange(len(which))
-    for _ in range(steps):
-        trial = _newton(exponents[at_work], gradient[at_work], hessian[at_work], damping[at_work])
-        moved = np.abs(trial - exponents[at_work]).max(axis=1)
-        moving = moved > 0
-        at_work, trial, moved = at_work[moving], trial[moving], moved[moving]
-        if not len(at_work):
-            break
-        lower, *derivatives, trial_coefficients = evaluate(which[at_work], trial)
+def _search(
+    evaluate: _Evaluate,
+    which: IntArray,
+    start: FloatArray,
+    steps: int,
+    near: float,
+    exactly: bool,
+) -> FloatArray:
+    """Where searches that go side by side end: exponents, sum of squares and coefficients."""
+    ends = np.empty((len(which), 2 + 2 * start.shape[1]))
+    places = np.arange(len(which))
+    found = evaluate(which, start)
+    searches = [_Search(e, known) for e, known in zip(split(start), found, strict=True)]
+    for left in range(steps, -1, -1):
+        for search in searches:
+            search.step(near, exactly)
+        if not left or some([search.ended for search in searches]):
+            ends[places] = joined([search.end() for search in searches])
+            going = np.flatnonzero(~np.array([search.ended for search in searches]).ravel())
+            if not left or not len(going):
+                break
+            searches, places = regrouped(searches, len(places), going), places[going]
+            which = which[going]
+        found = evaluate(which, joined([search.trial for search in searches]))
+        for search, known in zip(searches, found, strict=True):
+            search.judge(known, near)
+    return ends
+
+
+@dataclass
+class _Search:
+    """A search or, with numbers that are arrays, many.
+
+    Attributes
+    ----------
+    exponents : list of number
+        The lowest place so far.
+    known : list
+        What is known there.
+    damping : number
+        Of the next step.
+    before : number
+        How long the last step would have been without damping.
+    ended : number
+        Whether it has.
+    trial : list of number
+        Where the next step leads.
+    moved, undamped : number
+        How long that is, and how long it would be without damping.
+    """
+
+    exponents: Vector
+    known: _Known
+    damping: Number = 1e-3
+    before: Number = np.inf
+    ended: Number = False
+    trial: Vector = field(default_factory=list)
+    moved: Number = 0.0
+    undamped: Number = 0.0
+
+    def step(self, near: float, exactly: bool) -> None:
+        """Find the next trial."""
+        objective, gradient, hessian, _ = self.known
+        self.trial, expected = _newton(self.exponents, gradient, hessian, self.damping)
+        self.moved = abs(self.trial[0] - self.exponents[0])
+        for one, other in zip(self.trial[1:], self.exponents[1:], strict=True):
+            self.moved = larger(self.moved, abs(one - other))
+        self.undamped = self.moved * (1 + self.damping)
+        self.ended = self.ended | (self.moved == 0)
+        close = self.undamped < near
+        if exactly:  # then another evaluation would tell nothing
+            self.ended = self.ended | (close & (expected <= 1e-18 * objective))
+        else:  # the next search starts there
+            self.exponents = chosen(self.ended & close, self.trial, self.exponents)
+
+    def end(self) -> Vector:
+        """Exponents, sum of squares, coefficients."""
+        return [*self.exponents, self.known[0], *self.known[3]]
+
+    def judge(self, found: _Known, near: float) -> None:
+        """Take the trial where it is lower."""
         # Close to the minimum the sum of squares is level to rounding, the gradient is not.
-        slack = np.where(moved < 1e-4, 1e-12, 0.0) * objective[at_work]
-        gained = objective[at_work] - lower
+        slack = chosen(self.moved < 1e-4, 1e-12, 0.0) * self.known[0]
+        gained = self.known[0] - found[0]
         good = gained >= -slack
-        taken = at_work[good]
-        exponents[taken], objective[taken] = trial[good], lower[good]
-        gradient[taken], hessian[taken] = (of[good] for of in derivatives)
-        coefficients[taken] = trial_coefficients[good]
-        undamped = moved * (1 + damping[at_work])
-        level = good & (undamped < 1e-4) & (undamped > 0.1 * before[at_work])
-        crawls = good & (gained <= 1e-13 * lower) & (moved < 1e-3 * undamped)
-        settled = (undamped < near) | level | crawls
-        stuck = ~good & (damping[at_work] > 1e9)
-        before[taken] = undamped[good]
-        damping[at_work] = np.where(
-            good, damping[at_work] / 100, np.maximum(10 * damping[at_work], 1.0)
-        )
-        at_work = at_work[~(settled | stuck)]
-        if not len(at_work):
-            break
-    return exponents, objective, coefficients
+        level = (self.undamped < 1e-4) & (self.undamped > 0.1 * self.before)
+        crawls = (gained <= 1e-13 * found[0]) & (self.moved < 1e-3 * self.undamped)
+        stuck = self.damping > 1e9
+        self.ended = (self.undamped < near) | chosen(good, level | crawls, stuck)
+        self.exponents = chosen(good, self.trial, self.exponents)
+        self.known = chosen(good, found, self.known)
+        self.before = chosen(good, self.undamped, self.before)
+        self.damping = chosen(good, self.damping / 100, larger(10 * self.damping, 1.0))
 
 
 def _newton(
-    exponents: FloatArray, gradient: FloatArray, hessian: FloatArray, damping: FloatArray
-) -> FloatArray:
-    """Where a damped Newton step leads; what is at a bound and pushed outwards is held."""
+    exponents: Vector, gradient: Vector, hessian: Matrix, damping: Number
+) -> tuple[Vector, Number]:
+    """Where a damped Newton step leads, and what a full one is expected to gain.
+
+    What is at a bound and pushed outwards is held, and so is the exponent of a coefficient of 0.
+    """
     low, high = EXPONENT_RANGE
-    outwards = np.where(gradient > 0, exponents <= low, exponents >= high)
-    free = ~outwards
-    # The absolute eigenvalues turn steps towards a saddle into steps away from it.
-    values, vectors = np.linalg.eigh(hessian * (free[:, :, None] & free[:, None, :]))
-    values = np.abs(values)
-    values = np.maximum(values, 1e-14 * values.max(axis=1, keepdims=True) + 1e-300)
-    along = np.einsum("pij,pi->pj", vectors, gradient * free) / (values * (1 + damping[:, None]))
-    step = np.clip(_times(vectors, along), -0.7, 0.7)
-    return np.clip(exponents - step, low, high)
+    held: Vector = []
+    for t, (x, slope) in enumerate(zip(exponents, gradient, strict=True)):
+        outwards = chosen(slope > 0, x <= low, x >= high)
+        held.append(chosen(outwards | (hessian[t][t] == 0), np.inf, 0.0))
+    step = downhill(gradient, hessian, held)
+    shares = [clipped(one / (1 + damping), -0.7, 0.7) for one in step]
+    trial = [clipped(x - share, low, high) for x, share in zip(exponents, shares, strict=True)]
+    return trial, dot(gradient, step)

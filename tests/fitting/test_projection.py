@@ -8,13 +8,8 @@ from scipy import optimize
 from test_batches import curves
 
 from t2lib.fitting import projection
-from t2lib.fitting.projection import (
-    _gains,
-    _non_negative,
-    _Projection,
-    fit_power_sum,
-    fit_power_sums,
-)
+from t2lib.fitting.projection import _Projection, fit_power_sum, fit_power_sums
+from t2lib.fitting.small import array_of, non_negative, split
 
 
 def problem(seed=0, weightings=1):
@@ -33,9 +28,9 @@ def test_non_negative_least_squares_agree_with_scipy(seed, width):
     design = rng.standard_normal((8, 12, width))
     target = rng.standard_normal((8, 12))
     grams, moments = design.swapaxes(1, 2) @ design, (target[:, None, :] @ design)[:, 0]
-    coefficients = _non_negative(grams, moments, 1e-15)
-    gains = _gains(grams.transpose(1, 2, 0), moments.T, 1e-15)
-    for X, y, gain, c in zip(design, target, gains, coefficients, strict=True):
+    [gram], [moment] = split(grams), split(moments)
+    coefficients, gains, _ = non_negative(gram, moment)
+    for X, y, gain, c in zip(design, target, gains, array_of(coefficients), strict=True):
         expected, norm = optimize.nnls(X, y)
         np.testing.assert_allclose(c, expected, atol=1e-8)
         assert y @ y - gain == pytest.approx(norm**2, rel=1e-9)
@@ -46,7 +41,11 @@ def test_derivatives_are_those_of_the_projected_sum_of_squares(exactly):
     """Gradient and Hessian against differences; they are of half the sum."""
     xs, y, weights = problem(weightings=2)
     made = _Projection(xs, y, weights)
-    evaluate = made.evaluate_exactly if exactly else made.evaluate
+
+    def evaluate(which, at):
+        known = (made.evaluate_exactly if exactly else made.evaluate)(which, at)
+        return [np.array(of) for of in zip(*known, strict=True)]
+
     which, at, h = np.array([0, 1]), np.array([[0.3, 0.4, 0.3], [0.5, 0.2, 0.6]]), 1e-4
     _, gradient, hessian, _ = evaluate(which, at)
     for t in range(3):
@@ -66,13 +65,11 @@ def test_tables_of_levels_and_rows_give_the_same_inner_products():
     rng = np.random.default_rng(0)
     y, weights = rng.random(len(xs[0])), rng.random((3, len(xs[0])))
     made = _Projection(xs, y, weights)
-    at = np.array([[0.3, 0.4, 0.3]] * 3)
-    columns = [t.derivatives(e) for t, e in zip(made.terms, at.T, strict=True)]
+    which, at = np.arange(3), np.array([[0.3, 0.4, 0.3]] * 3)
     assert made.tabled
-    tabled = made.gram(np.arange(3), columns)
-    made.tabled = False
-    for short, long in zip(tabled, made.gram(np.arange(3), columns), strict=True):
-        np.testing.assert_allclose(short, long, rtol=1e-9, atol=1e-9)
+    short = made._from_tables(which, at, made.square, made.moments)
+    long = made._from_rows(which, made._rows(which, at))
+    np.testing.assert_allclose(short[:, : long.shape[1]], long, rtol=1e-9, atol=1e-9)
 
 
 def test_weights_of_zero_leave_rows_out():
