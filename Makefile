@@ -52,7 +52,7 @@ testbed: $(ENVIRONMENT) ## train the testbed's models (hours; goes on where it s
 	$(BIN)/t2 testbed collect --folder $(RESULTS) --target $(TABLES)
 
 chosen: $(ENVIRONMENT) ## train the sizes that the testbed's forecast named (hours), write data/experiment
-further: $(ENVIRONMENT) ## train to eight times the testbed's largest budget (hours), write data/experiment
+further: $(ENVIRONMENT) ## train to four times the testbed's largest budget (hours), write data/experiment
 chosen further:
 	$(BIN)/t2 testbed train --preset $@ --folder testbed-results/$@ && \
 	$(BIN)/t2 testbed collect --preset $@ --folder testbed-results/$@

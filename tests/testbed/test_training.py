@@ -133,7 +133,9 @@ def test_variants_of_a_checkpoint(whole, tmp_path):
 
 def test_the_book_says_how_many_runs_there_are():
     text = (ROOT / "book/rerun.md").read_text()
-    said = re.findall(r"^make (?:testbed|chosen|further).*?(\d+) (?:small )?runs", text, re.MULTILINE)
+    said = re.findall(
+        r"^make (?:testbed|chosen|further).*?(\d+) (?:small )?runs", text, re.MULTILINE
+    )
     assert [int(n) for n in said] == [len(preset_.runs()) for preset_ in PRESETS.values()]
 
 
