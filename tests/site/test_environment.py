@@ -304,6 +304,7 @@ def test_make_help_names_every_command() -> None:
         "interop",
         "testbed",
         "chosen",
+        "further",
         "lock",
     }
     assert known | {"sbom", "clean", "help"} == set(named)
