@@ -56,15 +56,16 @@ def test_the_design_can_tell_a_shift_of_a_fifth() -> None:
 
 
 @pytest.mark.parametrize("seed", range(-1, 5))
-def test_three_sizes_are_as_good_further_out(seed: int) -> None:
+def test_four_sizes_are_as_good_further_out(seed: int) -> None:
     """With any one seed left out, too; and the paper's approaches are not."""
     rows = judged(recorded()["further"].query("budget < 4e13"), without=seed)
     for _, part in rows.groupby("budget"):
         at = lost(part)
-        assert at[["Chinchilla", "BetaConsistentLaw", "ProductLaw"]].abs().max() < 2
+        good = ["Chinchilla", "BetaConsistentLaw", "ProductLaw", "KumaraswamyLaw"]
+        assert at[good].abs().max() < 2
         assert at[["AdditiveLaw", "BetaRegressionLaw"]].min() > 2
     recall = rows[(rows["family"] == "recall") & rows["law"].isin(LAWS)]
-    assert (recall["N"] / recall["best"]).max() < 1 / 3
+    assert (recall["N"] / recall["best"]).max() < 0.5
 
 
 def test_heads_matter_beside_size(said: dict[str, float]) -> None:
