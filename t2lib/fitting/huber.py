@@ -127,13 +127,13 @@ class _LogResiduals:
         which = np.arange(len(v)) % len(self.weights)
         # A trial far outside may overflow; it is then no lower, and refused.
         with np.errstate(over="ignore", invalid="ignore"):
-            for part in parts_of(np.arange(len(v)), 20 * len(self.log_loss)):
+            for part in parts_of(np.arange(len(v)), 30 * len(self.log_loss)):
                 v[part], value[part] = self._search_together(v[part], self.weights[which[part]])
         return v, value
 
     def _search_together(self, v: FloatArray, weights: FloatArray) -> tuple[FloatArray, FloatArray]:
         value = inner(weights, special.huber(self.delta, self.residuals(v)))
-        damping = np.full((len(v), 2), 1e-6)
+        damping = np.full((2, len(v)), 1e-6)
         before = np.full(len(v), np.inf)
         quiet = np.zeros(len(v), dtype=int)
         at_work = np.arange(len(v))
@@ -142,23 +142,24 @@ class _LogResiduals:
             r, J = self.parts(here)
             gradient = np.einsum("pin,pn->pi", J, w * np.clip(r, -self.delta, self.delta))
             size = np.abs(r)
-            shares = ((size <= self.delta).astype(float), self.delta / np.maximum(size, self.delta))
-            best, lowest = here, start
-            close = np.zeros(len(at_work), dtype=bool)
-            for kind, share in enumerate(shares):
-                normal = np.einsum("pin,pjn->pij", J * (w * share)[:, None, :], J)
-                trial = damped_step(here, gradient, normal, damping[at_work, kind], _LOW, _HIGH)
-                found = inner(w, special.huber(self.delta, self.residuals(trial)))
-                change = np.where(found < start, 0.1, 10.0)
-                damping[at_work, kind] = np.clip(damping[at_work, kind] * change, 1e-12, 1e12)
-                better = (found < lowest) & ~close
-                if kind == 0:
-                    moved = np.abs(trial - here).max(axis=1)
-                    # Close to the minimum the sum is level to rounding, the gradient is not.
-                    close = (moved < 1e-5) & (found <= start * (1 + 1e-12))
-                    better |= close
-                best = np.where(better[:, None], trial, best)
-                lowest = np.where(better, found, lowest)
+            shares = np.stack([size <= self.delta, self.delta / np.maximum(size, self.delta)])
+            normal = np.einsum("kpin,pjn->kpij", J * (w * shares)[:, :, None, :], J)
+            both = np.tile(here, (2, 1)), np.tile(gradient, (2, 1)), normal.reshape(-1, 5, 5)
+            trial = damped_step(*both, damping[:, at_work].ravel(), _LOW, _HIGH)
+            residuals = self.residuals(trial).reshape(shares.shape)
+            found = inner(w, special.huber(self.delta, residuals))
+            newton, weighted = trial.reshape(2, *here.shape)
+            change = np.where(found < start, 0.1, 10.0)
+            damping[:, at_work] = np.clip(damping[:, at_work] * change, 1e-12, 1e12)
+            moved = np.abs(newton - here).max(axis=1)
+            # Close to the minimum the sum is level to rounding, the gradient is not.
+            close = (moved < 1e-5) & (found[0] <= start * (1 + 1e-12))
+            better = (found[0] < start) | close
+            best = np.where(better[:, None], newton, here)
+            lowest = np.where(better, found[0], start)
+            better = (found[1] < lowest) & ~close
+            best = np.where(better[:, None], weighted, best)
+            lowest = np.where(better, found[1], lowest)
             v[at_work], value[at_work] = best, lowest
             level = start - lowest <= 1e-14 * lowest
             quiet[at_work] = np.where(level, quiet[at_work] + 1, 0)
