@@ -21,14 +21,13 @@ app = typer.Typer(
 )
 _FOLDER = Path("testbed-results")
 _REMARK_SECONDS = 60.0  # between two remarks on the progress, where there is no terminal
+_Preset = Annotated[str, typer.Option("--preset", help="tiny, laptop, chosen or further.")]
 _Folder = Annotated[Path, typer.Option(help="The results folder.", show_default=True)]
 
 
 @app.command("train", epilog=examples("t2 testbed train", "t2 testbed train --preset tiny"))
 def train(
-    name: Annotated[
-        str, typer.Option("--preset", help="tiny, laptop, chosen or further.")
-    ] = "laptop",
+    name: _Preset = "laptop",
     folder: _Folder = _FOLDER,
     width: Annotated[list[int] | None, typer.Option(help="These widths only.")] = None,
     seed: Annotated[list[int] | None, typer.Option(help="These seeds only.")] = None,
@@ -67,9 +66,7 @@ def train(
 
 @app.command("vary", epilog=examples("t2 testbed vary", "t2 testbed vary --preset tiny"))
 def vary(
-    name: Annotated[
-        str, typer.Option("--preset", help="tiny, laptop, chosen or further.")
-    ] = "laptop",
+    name: _Preset = "laptop",
     folder: _Folder = _FOLDER,
     jobs: Annotated[int, typer.Option(help="Processes; -1 for one a core.")] = -1,
 ) -> None:
@@ -83,9 +80,7 @@ def vary(
 
 @app.command("collect", epilog=examples("t2 testbed collect --target data"))
 def collect(
-    name: Annotated[
-        str, typer.Option("--preset", help="tiny, laptop, chosen or further.")
-    ] = "laptop",
+    name: _Preset = "laptop",
     folder: _Folder = _FOLDER,
     target: Path = Path("data"),
 ) -> None:

@@ -184,7 +184,7 @@ PRESETS = {
         np.inf,
         5.12e12,
     ),
-    # Up to four times the largest budget of laptop; the smallest size on a GPU.
+    # Up to four times the largest budget of laptop. The book's smallest size is from a GPU.
     "further": Preset(
         ((32, 3), *((width, 5) for width in (48, 64, 80, 96, 128, 160, 192, 256))),
         np.inf,
