@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -72,7 +73,7 @@ def _shelf(released: Path, folder: Path, times: int) -> dict[str, str]:
         _repeat(released / file.relative, target, times)
         digest = hashlib.sha256(target.read_bytes()).hexdigest()
         rows.append(file._replace(bytes=target.stat().st_size, sha256=digest))
-    (folder / "data").mkdir()
+    shutil.copytree(ROOT / "data/testbed", folder / "data/testbed")  # our own, as it is
     table = pd.DataFrame(rows, columns=ReleasedFile._fields)
     table.to_csv(folder / "data/registry.csv", index=False)
     mine = {"T2LIB_DATA": str(folder / "data"), "T2LIB_MIRROR": str(folder / "mirror")}

@@ -377,10 +377,10 @@ def main() -> None:
             f"{past:>10}{ratio(seconds, before):>7}",
             flush=True,
         )
-    grown(chosen)
     if options.record:
         record |= {name: float(f"{seconds:.4g}") for name, seconds in found.items()}
         RECORD.write_text(json.dumps(records, indent=1, sort_keys=True) + "\n")
+    grown(chosen)
 
 
 def grown(chosen: Callable[[str], bool]) -> None:
