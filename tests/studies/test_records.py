@@ -99,5 +99,11 @@ def test_record_comes_out_again(name: str, released: Path, monkeypatch: pytest.M
     RECORDS[name](**recorded["settings"])
     found = differences(json.loads(written[file]), recorded)
     draws = {line.rsplit("/", 1)[0] for line in found if line.startswith("/values/draws/")}
-    assert [line for line in found if not line.startswith("/values/draws/")] == []
+    # How many draws end at which bound follows from the draws.
+    counted = [line for line in found if line.startswith("/values/at bounds/")]
+    others = [
+        line for line in found if not line.startswith(("/values/draws/", "/values/at bounds/"))
+    ]
+    assert others == []
+    assert draws or not counted, found
     assert not draws or len(draws) <= len(recorded["values"]["draws"]) / 20, found
