@@ -343,7 +343,9 @@ def ratio(value: float, to: float | None) -> str:
 def main() -> None:
     """Measure what was asked for."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--only", nargs="*", default=[], metavar="WORD", help="in a wait's name")
+    parser.add_argument(
+        "--only", nargs="*", action="extend", default=[], metavar="WORD", help="in a wait's name"
+    )
     parser.add_argument("--record", action="store_true", help="write benchmarks/waits.json")
     options = parser.parse_args()
     records = json.loads(RECORD.read_text()) if RECORD.exists() else {}
