@@ -1,10 +1,14 @@
 """Chapter 14: the forecast against what was trained, read from the executed notebook."""
 
 from collections.abc import Callable
+from functools import partial
 
+import pandas as pd
 import pytest
 
+from t2lib.studies import forecast
 from t2lib.studies.forecast import LAWS, chosen, judged, lost, recorded
+from t2lib.testbed.presets import n_params
 
 
 @pytest.fixture(scope="module")
@@ -71,6 +75,18 @@ def test_four_sizes_are_as_good_further_out(seed: int) -> None:
 def test_heads_matter_beside_size(said: dict[str, float]) -> None:
     """Width 32 has 13 % more parameters than width 30, and a second head."""
     assert said["width-32"] > 1.15 * said["width-30"]
+
+
+def test_what_the_approaches_lose_hangs_on_the_smallest_size(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The next size scores well: without the smallest it would stand for all below."""
+    whole = forecast.scores
+    without = partial(pd.DataFrame.query, expr=f"n_params != {n_params(32)}")
+    monkeypatch.setattr(forecast, "scores", lambda *place: without(whole(*place)))
+    rows = judged(recorded()["further"].query("budget < 4e13"))
+    for _, part in rows.groupby("budget"):
+        assert lost(part)[["AdditiveLaw", "BetaRegressionLaw"]].max() < 2
 
 
 def test_counted_samples_of_the_chosen_agree() -> None:
