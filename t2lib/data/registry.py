@@ -49,6 +49,7 @@ from t2lib.data.downloads import (
     verify,
 )
 from t2lib.data.schemas import read_table
+from t2lib.data.tables import whole_parquet
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -134,8 +135,6 @@ def _rows(folder: Path) -> dict[str, ReleasedFile]:
 @cache
 def _files_of(folder: Path, name: str) -> dict[str, ReleasedFile]:
     """Return the files that a row stands for: itself, or those of its verified manifest."""
-    import pandas as pd
-
     row = _rows(folder)[name]
     if "{" not in row.path:
         return {name: row}
@@ -143,7 +142,7 @@ def _files_of(folder: Path, name: str) -> dict[str, ReleasedFile]:
     if not manifest.is_file():
         raise FetchError(f"{manifest}: no such manifest")
     _verify(manifest, row)
-    table = pd.read_parquet(manifest)
+    table = whole_parquet(manifest)
     fields = [field for field in table.columns if field not in ("bytes", "sha256")]
     files = {}
     for *values, size, digest in table[[*fields, "bytes", "sha256"]].itertuples(

@@ -95,6 +95,18 @@ def chunks(
         yield table
 
 
+def whole_parquet(path: Path, columns: Sequence[str] | None = None) -> pd.DataFrame:
+    """Read a Parquet file of the repository's own, or of a verified download, as it is.
+
+    Arrow opens it, not pandas: pandas hands over a Python file, which one of Arrow's threads may
+    let go of only when Python has ended, and then the process aborts.
+    """
+    import pyarrow.parquet
+
+    with pyarrow.parquet.ParquetFile(path) as file:
+        return file.read(columns).to_pandas()
+
+
 def names_questions(path: Path, column: str = "question") -> bool:
     """Tell whether the first row of a table calls its question by a name, not by a number."""
     if kind_of(path) == ".jsonl":

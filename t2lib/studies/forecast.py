@@ -24,6 +24,7 @@ import pandas as pd
 from t2lib._checks import FloatArray
 from t2lib.data.curves import load_curves
 from t2lib.data.registry import data_folder, read_json
+from t2lib.data.tables import whole_parquet
 from t2lib.fitting.powers import Fit, fit_chinchilla
 from t2lib.fitting.table import LAWS as LAW_TABLE
 from t2lib.laws import Chinchilla
@@ -265,7 +266,7 @@ def lost(rows: pd.DataFrame) -> pd.Series:
 
 def chosen() -> pd.DataFrame:
     """Return pass@k of the models that were trained because a law had named their size."""
-    return pd.read_parquet(data_folder() / "experiment" / "chosen.parquet")
+    return whole_parquet(data_folder() / "experiment" / "chosen.parquet")
 
 
 @cache

@@ -13,6 +13,7 @@ from t2lib.data.curves import load_curves
 from t2lib.data.layouts import load_points
 from t2lib.data.registry import Recorded, fetch, recorded
 from t2lib.data.suites import load_questions
+from t2lib.data.tables import whole_parquet
 
 TASK_SUITES = ("gemstones", "pythia")
 # Suites with a loss on text only: their released files, and the multiples at which a decade is cut.
@@ -293,7 +294,7 @@ def _count_samples() -> dict[str, Any]:
         table = load_questions("pythia", task)
         hits = pd.cut(table["n_correct"], [-1, 0, 4, np.inf], labels=["0", "1 to 4", "5 or more"])
         samples = pd.cut(table["n_samples"], list(SAMPLE_EDGES), labels=False)
-        raw = pd.read_parquet(fetch(f"pythia_{task}"), columns=["Num. Samples", "k", "pass@k"])
+        raw = whole_parquet(fetch(f"pythia_{task}"), columns=["Num. Samples", "k", "pass@k"])
         beyond = raw[raw["k"] > raw["Num. Samples"]]
         values[task] = {
             "counts": pd.crosstab(samples, hits).to_numpy(),

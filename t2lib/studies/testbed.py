@@ -18,6 +18,7 @@ from t2lib._checks import DataError, FloatArray
 from t2lib.data.layouts import SAMPLED
 from t2lib.data.registry import data_folder, read_json
 from t2lib.data.suites import load_questions
+from t2lib.data.tables import whole_parquet
 from t2lib.passk import pass_at_k, pass_at_k_from_nll
 from t2lib.testbed.power import parabola_minimum, shift_power
 from t2lib.testbed.presets import n_params
@@ -33,7 +34,7 @@ def losses() -> pd.DataFrame:
 
     Further columns are ``loss`` (nats a symbol of the validation stream) and one a family.
     """
-    return pd.read_parquet(data_folder() / "experiment" / "losses.parquet")
+    return whole_parquet(data_folder() / "experiment" / "losses.parquet")
 
 
 def further() -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -42,9 +43,9 @@ def further() -> tuple[pd.DataFrame, pd.DataFrame]:
     The columns are those of :func:`losses` and of :func:`variants`.
     """
     folder = data_folder() / "experiment"
-    trained = pd.read_parquet(folder / "further_losses.parquet")
+    trained = whole_parquet(folder / "further_losses.parquet")
     beyond = trained["budget"] > 1.01 * losses()["budget"].max()
-    return trained[beyond], pd.read_parquet(folder / "further.parquet")
+    return trained[beyond], whole_parquet(folder / "further.parquet")
 
 
 def trained_again() -> pd.DataFrame:
@@ -57,7 +58,7 @@ def trained_again() -> pd.DataFrame:
         losses (nats) and ``seeds``, the standard deviation over seeds at that size and budget.
     """
     first = losses()
-    again = pd.read_parquet(data_folder() / "experiment" / "chosen_losses.parquet")
+    again = whole_parquet(data_folder() / "experiment" / "chosen_losses.parquet")
     keys = ["n_params", "n_tokens"]
     spread = first.query("unique == 0 and rate == 1").groupby(keys)["loss"].std().rename("seeds")
     both = first.merge(again, on=["model", "n_tokens"], suffixes=("", "_again"))
@@ -76,7 +77,7 @@ def guess_levels() -> dict[str, float]:
 
 def variants() -> pd.DataFrame:
     """Return pass@k after fine-tuning, at other temperatures, and on repeated tokens."""
-    return pd.read_parquet(data_folder() / "experiment" / "variants.parquet")
+    return whole_parquet(data_folder() / "experiment" / "variants.parquet")
 
 
 def variant_lines(table: pd.DataFrame, inference: float) -> pd.DataFrame:

@@ -11,6 +11,7 @@ from t2lib._checks import DataError
 from t2lib.data import curves, downloads, registry
 from t2lib.data.layouts import PYTHIA_PARAMS, Likelihoods, Samples, common_questions
 from t2lib.data.suites import SUITES, load_questions
+from t2lib.data.tables import whole_parquet
 from t2lib.passk import neg_log_pass_from_nll, pass_at_k, pass_at_k_from_nll
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -354,3 +355,13 @@ def test_rebuilding_gives_what_is_committed(tmp_path, real_mirror):
     for path in built:
         fresh, committed = pd.read_parquet(path), pd.read_parquet(DATA / "curves" / path.name)
         pd.testing.assert_frame_equal(fresh, committed, rtol=1e-6, atol=0, check_exact=False)
+
+
+def test_a_table_is_read_as_it_is_wherever_it_lies(tmp_path):
+    """Also below a folder whose name looks like a column and its value."""
+    folder = tmp_path / "width=8"
+    folder.mkdir()
+    committed = DATA / "experiment" / "variants.parquet"
+    (folder / committed.name).symlink_to(committed)
+    table = whole_parquet(folder / committed.name)
+    pd.testing.assert_frame_equal(table, pd.read_parquet(committed))
