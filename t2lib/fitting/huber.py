@@ -121,6 +121,14 @@ class _LogResiduals:
         ]
         return np.log(model) - self.log_loss, np.stack(slopes, axis=1) / model[:, None, :]
 
+    def _bend(self, hessian: FloatArray, pulls: FloatArray) -> None:
+        """Add what the model's own second derivatives contribute: those by an exponent."""
+        for c, e, log in ((1, 3, self.log_N), (2, 4, self.log_D)):
+            mixed = -inner(pulls[:, c], log)
+            hessian[:, c, e] += mixed
+            hessian[:, e, c] += mixed
+            hessian[:, e, e] -= inner(pulls[:, e], log)
+
     def search(self, v: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Follow each start to the bottom; there may be several for each weighting, in turn."""
         v, value = v.copy(), np.empty(len(v))
@@ -140,10 +148,13 @@ class _LogResiduals:
         for _ in range(_STEPS):
             here, w, start = v[at_work], weights[at_work], value[at_work]
             r, J = self.parts(here)
-            gradient = np.einsum("pin,pn->pi", J, w * np.clip(r, -self.delta, self.delta))
+            pull = np.clip(r, -self.delta, self.delta)
+            pulls = J * (w * pull)[:, None, :]
+            gradient = pulls.sum(axis=2)
             size = np.abs(r)
-            shares = np.stack([size <= self.delta, self.delta / np.maximum(size, self.delta)])
+            shares = np.stack([(size <= self.delta) - pull, self.delta / np.maximum(size, self.delta)])
             normal = np.einsum("kpin,pjn->kpij", J * (w * shares)[:, :, None, :], J)
+            self._bend(normal[0], pulls)
             both = np.tile(here, (2, 1)), np.tile(gradient, (2, 1)), normal.reshape(-1, 5, 5)
             trial = damped_step(*both, damping[:, at_work].ravel(), _LOW, _HIGH)
             residuals = self.residuals(trial).reshape(shares.shape)
@@ -163,7 +174,9 @@ class _LogResiduals:
             v[at_work], value[at_work] = best, lowest
             level = start - lowest <= 1e-14 * lowest
             quiet[at_work] = np.where(level, quiet[at_work] + 1, 0)
-            settled = level & close & ((moved < 1e-11) | (moved > 0.5 * before[at_work]))
+            # Newton's steps shrink quadratically, unless they are damped or at rounding.
+            last = (moved < 1e-7) & (damping[0, at_work] < 1e-4)
+            settled = close & (last | (level & (moved > 0.5 * before[at_work])))
             before[at_work] = moved
             at_work = at_work[~settled & (quiet[at_work] < _PATIENCE)]
             if not len(at_work):
