@@ -471,12 +471,13 @@ def _lowest_basins(projection: _Projection, everyone: IntArray) -> FloatArray:
     # turn where it was found and search the others more finely, while that finds something lower.
     searched = everyone
     for _ in range(3 if terms > 2 else 0):
-        starts = _finer_starts(projection, searched, exponents)
-        found, lower = _best_descents(projection, searched, *starts)
-        better = lower < objective[searched] * (1 - 1e-9)
-        searched = searched[better]
+        owners, places = _finer_starts(projection, searched, exponents)
+        searched = np.unique(owners)
         if not len(searched):
             break
+        found, lower = _best_descents(projection, searched, owners, places)
+        better = lower < objective[searched] * (1 - 1e-9)
+        searched = searched[better]
         exponents[searched], objective[searched] = found[better], lower[better]
     return exponents
 
@@ -484,15 +485,20 @@ def _lowest_basins(projection: _Projection, everyone: IntArray) -> FloatArray:
 def _finer_starts(
     projection: _Projection, which: IntArray, exponents: FloatArray
 ) -> tuple[IntArray, FloatArray]:
-    """Starts on fine grids of two exponents, the third held where it was found."""
-    owners, starts = [], []
+    """Starts on fine grids of two exponents, the third held where it was found.
+
+    The cells around that place are left out: they lead to it again.
+    """
+    owners, starts = [np.zeros(0, dtype=int)], [exponents[:0]]
     for r in which:
         for held in range(exponents.shape[1]):
             axes = [_FINE] * exponents.shape[1]
             axes[held] = exponents[r, held : held + 1]
             owner, start = projection.starts(np.array([r]), axes, count=2)
-            owners.append(owner)
-            starts.append(start)
+            steps = np.abs(np.log(start / np.clip(exponents[r], _FINE[0], _FINE[-1])))
+            elsewhere = steps.max(axis=1) > np.log(_FINE[1] / _FINE[0])
+            owners.append(owner[elsewhere])
+            starts.append(start[elsewhere])
     return np.concatenate(owners), np.concatenate(starts)
 
 
