@@ -152,7 +152,9 @@ class _LogResiduals:
             pulls = J * (w * pull)[:, None, :]
             gradient = pulls.sum(axis=2)
             size = np.abs(r)
-            shares = np.stack([(size <= self.delta) - pull, self.delta / np.maximum(size, self.delta)])
+            shares = np.stack(
+                [(size <= self.delta) - pull, self.delta / np.maximum(size, self.delta)]
+            )
             normal = np.einsum("kpin,pjn->kpij", J * (w * shares)[:, :, None, :], J)
             self._bend(normal[0], pulls)
             both = np.tile(here, (2, 1)), np.tile(gradient, (2, 1)), normal.reshape(-1, 5, 5)

@@ -349,13 +349,18 @@ def _describe(found: Fit) -> dict[str, Any]:
 
 def _seen(rows: pd.DataFrame) -> list[dict[str, Any]]:
     """What was measured at each checkpoint, as numbers that JSON can hold."""
+    names = ["n_params", "n_tokens", "mean_nll", "k", "pass_at_k", "neg_log_pass"]
+    values = {name: rows[name].to_numpy(float) for name in names}
+    checkpoint = rows.groupby(["model", "n_params", "n_tokens"], sort=False).ngroup().to_numpy()
+    order = np.argsort(checkpoint, kind="stable")
     found = []
-    for _, part in rows.groupby(["model", "n_params", "n_tokens"], sort=False):
-        one = {name: float(part[name].iloc[0]) for name in ("n_params", "n_tokens")}
-        if part["mean_nll"].notna().all():
-            one["mean_nll"] = _short(part["mean_nll"].iloc[0])
-        columns = [x for x in ("k", "pass_at_k", "neg_log_pass") if part[x].notna().all()]
-        found.append(one | {x: [_short(value) for value in part[x]] for x in columns})
+    for part in np.split(order, np.flatnonzero(np.diff(checkpoint[order])) + 1):
+        here = {name: column[part] for name, column in values.items()}
+        known = [name for name, column in here.items() if not np.isnan(column).any()]
+        one: dict[str, Any] = {name: float(here[name][0]) for name in names[:2]}
+        if "mean_nll" in known:
+            one["mean_nll"] = _short(here["mean_nll"][0])
+        found.append(one | {x: [_short(v) for v in here[x]] for x in names[3:] if x in known})
     return found
 
 
@@ -387,8 +392,9 @@ def _warnings(rows: pd.DataFrame, fits: Mapping[str, Fit]) -> list[str]:
             f"{row['neg_log_pass']:.4g} and the mean NLL {row['mean_nll']:.4g}, which are one "
             "number where both are in nats and of the same answers"
         )
-    told = (warning for fitted in fits.values() for warning in fitted.warnings)
-    return [*found, *dict.fromkeys(told)]
+    # Fits that took losses took the same ones: one of them tells it for all.
+    told = (f.warnings for f in fits.values() if f.fitted and f.fitted.loss is not None)
+    return [*found, *next(told, ())]
 
 
 def _no_plan(models: int, support: Support) -> str:
