@@ -107,6 +107,7 @@ def damped_step(
     ----------
     v, gradient : ndarray, shape (P, p)
     normal : ndarray, shape (P, p, p)
+        Gauss-Newton's matrix, or the Hessian, which may be indefinite.
     damping : ndarray, shape (P,)
         Relative to the diagonal of the normal matrix.
     low, high : ndarray, shape (p,)
@@ -120,7 +121,7 @@ def damped_step(
     """
     free = ~(((v <= low) & (gradient > 0)) | ((v >= high) & (gradient < 0)))
     each = np.arange(v.shape[1])
-    diagonal = normal[:, each, each]
+    diagonal = np.abs(normal[:, each, each])
     diagonal = diagonal + 1e-12 * diagonal.sum(axis=1, keepdims=True) + 1e-300
     ends, pull = v, gradient
     while True:

@@ -122,7 +122,7 @@ class _LogResiduals:
         return np.log(model) - self.log_loss, np.stack(slopes, axis=1) / model[:, None, :]
 
     def _bend(self, hessian: FloatArray, pulls: FloatArray) -> None:
-        """Add what the model's own second derivatives contribute: those by an exponent."""
+        """Add what the model's own second derivatives contribute: those with an exponent."""
         for c, e, log in ((1, 3, self.log_N), (2, 4, self.log_D)):
             mixed = -inner(pulls[:, c], log)
             hessian[:, c, e] += mixed
@@ -152,11 +152,13 @@ class _LogResiduals:
             pulls = J * (w * pull)[:, None, :]
             gradient = pulls.sum(axis=2)
             size = np.abs(r)
-            shares = np.stack(
-                [(size <= self.delta) - pull, self.delta / np.maximum(size, self.delta)]
-            )
+            # The model's own bend counts where Newton's steps are short: farther away it leads as
+            # often astray. A part of it is that of the logarithm, which only adds to the shares.
+            bend = ((before[at_work] < 1e-2) & (damping[0, at_work] < 1e-4))[:, None]
+            inside = (size <= self.delta) - bend * pull
+            shares = np.stack([inside, self.delta / np.maximum(size, self.delta)])
             normal = np.einsum("kpin,pjn->kpij", J * (w * shares)[:, :, None, :], J)
-            self._bend(normal[0], pulls)
+            self._bend(normal[0], pulls * bend[:, None])
             both = np.tile(here, (2, 1)), np.tile(gradient, (2, 1)), normal.reshape(-1, 5, 5)
             trial = damped_step(*both, damping[:, at_work].ravel(), _LOW, _HIGH)
             residuals = self.residuals(trial).reshape(shares.shape)
