@@ -16,7 +16,7 @@ from at_hand import released as released
 from hypothesis import settings
 
 from t2lib.command.app import main
-from t2lib.testbed.grid import one_thread
+from t2lib.testbed.grid import configure_jax
 
 sys.path.insert(0, str(ROOT / "book"))
 import keyed
@@ -24,7 +24,7 @@ from pages import address as address
 from pages import browser as browser
 
 os.environ.setdefault("MPLBACKEND", "Agg")
-one_thread()  # as the testbed trains; before any test starts JAX
+configure_jax()  # as the testbed trains; before any test starts JAX
 # What one process of this run of the tests has compiled, all others take; gone when the run ends.
 if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
     COMPILED = tempfile.TemporaryDirectory(prefix="t2-compiled-")

@@ -69,9 +69,9 @@ def timed(
         ``processor``; ``product_flops``, FLOPs a second of a plain matrix product of 512 x 512;
         ``rows``: ``width, P, T, k, cache, seconds`` (median) and the counts of :func:`counted`.
     """
-    from t2lib.testbed.grid import one_thread
+    from t2lib.testbed.grid import configure_jax
 
-    one_thread()
+    configure_jax()
     import jax
     import jax.numpy as jnp
 
@@ -109,9 +109,9 @@ def speeds(widths: Iterable[int] = SPEED_WIDTHS, *, repeats: int = REPEATS) -> l
         answers a second: ``cache`` and ``no_cache``, symbol by symbol, 256 at a time, and
         ``tree``, the exact counts of :data:`MANY` samples a question.
     """
-    from t2lib.testbed.grid import one_thread
+    from t2lib.testbed.grid import configure_jax
 
-    one_thread()
+    configure_jax()
     import jax
 
     from t2lib.testbed.corpus import QUESTIONS, questions

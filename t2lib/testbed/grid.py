@@ -105,7 +105,7 @@ def _record(folder: Path, run: Run, tokens: int) -> Path:
 
 def train_one(folder: Path, run: Run, n_samples: int, code: str) -> None:
     """Train one run from its last state to its end; a file a checkpoint, then the state."""
-    one_thread()
+    configure_jax()
     from t2lib.testbed.train import State, trained
 
     state, path = State(run), folder / run.name / "state.safetensors"
@@ -124,8 +124,8 @@ def train_one(folder: Path, run: Run, n_samples: int, code: str) -> None:
         saved = time.monotonic()
 
 
-def one_thread() -> None:
-    """Keep JAX to one thread a process, and to single precision; where it runs already, of no use.
+def configure_jax() -> None:
+    """Let JAX take one thread a process and single precision; of no use where it runs already.
 
     A graphics processor is shared by the processes, and left to itself it rounds what it multiplies
     to 10 bits.

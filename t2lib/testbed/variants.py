@@ -79,7 +79,7 @@ def target(checkpoint: Path) -> Path:
 
 def vary(path: Path) -> None:
     """Compute the variants of one checkpoint."""
-    grid.one_thread()
+    grid.configure_jax()
     from t2lib.testbed import finetune, score
 
     arrays, facts = files.load(path)

@@ -8,7 +8,7 @@ import pytest
 
 from t2lib.studies import forecast
 from t2lib.studies.forecast import LAWS, chosen, judged, lost, recorded
-from t2lib.testbed.presets import n_params
+from t2lib.testbed.presets import PRESETS, n_params
 
 
 @pytest.fixture(scope="module")
@@ -77,16 +77,21 @@ def test_heads_matter_beside_size(said: dict[str, float]) -> None:
     assert said["width-32"] > 1.15 * said["width-30"]
 
 
-def test_what_the_approaches_lose_hangs_on_the_smallest_size(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """The next size scores well: without the smallest it would stand for all below."""
+@pytest.mark.parametrize("width", [width for width, _ in PRESETS["further"].sizes])
+def test_what_the_verdict_further_out_hangs_on(width: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two losses hang on the smallest size, one law's place on width 48.
+
+    The size after the smallest scores well: without the smallest it would stand for all below.
+    """
     whole = forecast.scores
-    without = partial(pd.DataFrame.query, expr=f"n_params != {n_params(32)}")
+    without = partial(pd.DataFrame.query, expr=f"n_params != {n_params(width)}")
     monkeypatch.setattr(forecast, "scores", lambda *place: without(whole(*place)))
     rows = judged(recorded()["further"].query("budget < 4e13"))
     for _, part in rows.groupby("budget"):
-        assert lost(part)[["AdditiveLaw", "BetaRegressionLaw"]].max() < 2
+        at = lost(part)
+        assert at[["Chinchilla", "BetaConsistentLaw", "ProductLaw"]].abs().max() < 2
+        assert (at["KumaraswamyLaw"] > 2) == (width == 48)
+        assert (at[["AdditiveLaw", "BetaRegressionLaw"]] < 2).all() == (width == 32)
 
 
 def test_counted_samples_of_the_chosen_agree() -> None:
