@@ -36,6 +36,7 @@ _LINK_BOUNDS = [(-30.0, 30.0), (-10.0, 10.0)]
 # Checkpoints used to choose starting points; the search itself sees them all.
 _PILOT_CHECKPOINTS = 60
 _STARTS = 3
+_ON_THE_WAY = 9  # places between a start and the end of another search
 # An nll of 0 is p = 1, of which the Beta's density is 0 or infinite: p is the next number below.
 _LEAST_NLL = 2.0**-53
 _FEW = passk._STIRLING_FROM
@@ -473,16 +474,28 @@ def _second_stage(
     if len(starts) == 1:
         results = [descend(everyone, starts[0], low, high)]
     else:
-        # All starts in one call: their values alone, by problem and checkpoint.
-        a, b, _, _ = shape(np.stack(starts, axis=1)[:, :, None], losses[some])
         own = np.searchsorted(some, rows[pilot])
-        wrong = np.exp(-passk._log_gamma_ratio(b[:, own], a[:, own], x["k"][pilot]))
-        misses = ((1 - wrong - x["pass_at_k"][pilot]) ** 2).sum(axis=1)
-        nearest = [starts[i] for i in np.argsort(misses, kind="stable")[:_STARTS]]
+
+        def misses(points: FloatArray) -> FloatArray:
+            """Sums of squares alone, all points, shape (M, p), in one call."""
+            a, b, _, _ = shape(points.T[:, :, None], losses[some])
+            wrong = np.exp(-passk._log_gamma_ratio(b[:, own], a[:, own], x["k"][pilot]))
+            return ((1 - wrong - x["pass_at_k"][pilot]) ** 2).sum(axis=1)
+
+        found = misses(np.array(starts))
+        nearest = np.argsort(found, kind="stable")[:_STARTS]
         # A pilot only shows the way to a basin.
-        pilots = sorted(
-            (descend(few, start, low, high, 1e-2, most=15) for start in nearest), key=_objective
-        )
+        pilots = [descend(few, starts[nearest[0]], low, high, 1e-2, most=15)]
+        others = np.array([starts[i] for i in nearest[1:]])
+        if others.shape[1] == 2:
+            # Where the way there from another start only falls, that has no basin of its own. With
+            # five parameters it may have: one search in a hundred then ends higher.
+            share = np.linspace(0, 1, _ON_THE_WAY)[:, None, None]
+            ways = others + share * (pilots[0].parameters - others)
+            heights = misses(ways.reshape(-1, 2)).reshape(ways.shape[:2])
+            others = others[(np.diff(heights, axis=0) > 0).any(axis=0)]
+        pilots += [descend(few, start, low, high, 1e-2, most=15) for start in others]
+        pilots.sort(key=_objective)
         results = [descend(everyone, pilots[0].parameters, low, high)]
         for other in pilots[1:]:  # a second basin is followed only where there is one
             apart = np.abs(other.parameters - pilots[0].parameters).max() > 0.1

@@ -104,7 +104,10 @@ def test_the_tiny_preset_as_recorded(tmp_path):
         assert main(["testbed", command, "--preset", "tiny", "--folder", folder]) == 0
     assert variants.vary_all(tmp_path / "r", PRESETS["tiny"]) == 0  # nothing left to do
     assert main(["testbed", "collect", "--folder", folder, "--target", str(target)]) == 0
-    assert json.loads((target / "experiment" / "language.json").read_text()) == recorded
+    facts = json.loads((target / "experiment" / "language.json").read_text())
+    assert facts["corpus"] == recorded["corpus"]
+    # A processor's exponential may differ in the last bit.
+    assert facts["guess_levels"] == pytest.approx(recorded["guess_levels"], rel=1e-12)
     found = pd.read_parquet(target / "experiment" / "losses.parquet")
     assert set(found["unique"]) == {0, 2**17}
     judged = found[found["unique"] == 0].merge(losses, on=["model", "n_tokens"], how="left")
