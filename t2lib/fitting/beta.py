@@ -482,8 +482,7 @@ def _second_stage(
             wrong = np.exp(-passk._log_gamma_ratio(b[:, own], a[:, own], x["k"][pilot]))
             return ((1 - wrong - x["pass_at_k"][pilot]) ** 2).sum(axis=1)
 
-        found = misses(np.array(starts))
-        nearest = np.argsort(found, kind="stable")[:_STARTS]
+        nearest = np.argsort(misses(np.array(starts)), kind="stable")[:_STARTS]
         # A pilot only shows the way to a basin.
         pilots = [descend(few, starts[nearest[0]], low, high, 1e-2, most=15)]
         others = np.array([starts[i] for i in nearest[1:]])
