@@ -152,8 +152,8 @@ class _LogResiduals:
             pulls = J * (w * pull)[:, None, :]
             gradient = pulls.sum(axis=2)
             size = np.abs(r)
-            # The model's own bend counts where Newton's steps are short: farther away it leads as
-            # often astray. A part of it is that of the logarithm, which only adds to the shares.
+            # The model's own bend counts where Newton's steps are short: farther away it leads
+            # astray as often as not. The logarithm's part of it is in the rows' shares.
             bend = ((before[at_work] < 1e-2) & (damping[0, at_work] < 1e-4))[:, None]
             inside = (size <= self.delta) - bend * pull
             shares = np.stack([inside, self.delta / np.maximum(size, self.delta)])
