@@ -16,6 +16,7 @@ BoolArray = npt.NDArray[np.bool_]
 
 
 _SHOWN = 20  # faults of one call that are shown
+_MANY_ROWS = 1_000  # from so many on, to hash is faster than to sort
 LARGEST_SIZE = 1e24  # of N and D at the border: more has no model, and its powers leave the floats
 
 
@@ -43,6 +44,19 @@ class DataErrors(DataError):
 
 def _and_others(number: int) -> str:
     return f" (so it is with {number} more)" if number else ""
+
+
+def distinct(values: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], IntArray]:
+    """Return the distinct values in their order, and the place of each row's among them.
+
+    As :func:`numpy.unique` does. Of many rows, hashing takes a third of the time of sorting.
+    """
+    if len(values) < _MANY_ROWS:
+        return np.unique(values, return_inverse=True)
+    import pandas as pd
+
+    places, levels = pd.factorize(values, sort=True)
+    return levels, places
 
 
 def require_one_of(name: str, options: Collection[str], what: str) -> None:

@@ -17,7 +17,7 @@ from scipy import optimize, special
 
 from t2lib import passk
 from t2lib._belonging import first_contradiction
-from t2lib._checks import FloatArray, at_least_one, require, whole
+from t2lib._checks import FloatArray, at_least_one, distinct, require, whole
 from t2lib.fitting.descent import Descent, Evaluate, descend
 from t2lib.fitting.powers import _columns, _flat, _power_bounds, fit_chinchilla
 from t2lib.fitting.projection import EXPONENT_RANGE
@@ -213,10 +213,16 @@ def _codes(*columns: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
     """Number the combinations of the columns' values, in the order of the values."""
     codes = np.zeros(len(columns[0]), dtype=np.int64)
     for column in columns:
-        levels, places = np.unique(column, return_inverse=True)
-        codes = codes * len(levels) + places
-        codes = np.unique(codes, return_inverse=True)[1]  # so that no product overflows
+        levels, places = distinct(column)
+        codes = distinct(codes * len(levels) + places)[1]  # so that no product overflows
     return codes
+
+
+def _first_rows(codes: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """Return the first row of each code."""
+    first = np.empty(codes.max() + 1, dtype=np.int64)
+    first[codes[::-1]] = np.arange(len(codes))[::-1]
+    return first
 
 
 class _Checkpoints:
@@ -227,15 +233,9 @@ class _Checkpoints:
     """
 
     def __init__(self, x: dict[str, FloatArray]) -> None:
-        # A code for each combination: sorting whole numbers takes a tenth of sorting rows.
-        first, self.rows, counts = np.unique(
-            _codes(x["N"], x["D"], x["loss"]),
-            return_index=True,
-            return_inverse=True,
-            return_counts=True,
-        )[1:]
-        _, of_pair = np.unique(_codes(self.rows, x["k"]), return_index=True)
-        self.weights = counts / np.bincount(self.rows[of_pair])
+        self.rows = _codes(x["N"], x["D"], x["loss"])
+        first, of_pair = _first_rows(self.rows), _first_rows(_codes(self.rows, x["k"]))
+        self.weights = np.bincount(self.rows) / np.bincount(self.rows[of_pair])
         self.N, self.D, self.loss = (x[name][first] for name in ("N", "D", "loss"))
 
 
@@ -465,7 +465,7 @@ def _second_stage(
     pilot = np.flatnonzero(np.isin(rows, some))
 
     def residuals_of(pick: npt.NDArray[np.int64]) -> Evaluate:
-        own, picked = np.unique(rows[pick], return_inverse=True)
+        own, picked = distinct(rows[pick])
         levels, k, target = losses[own], x["k"][pick], x["pass_at_k"][pick]
         return lambda v: _pass_residuals(shape, v, levels, picked, k, target)[:2]
 
@@ -501,7 +501,7 @@ def _second_stage(
             if apart and other.objective < 1.5 * pilots[0].objective:
                 results.append(descend(everyone, other.parameters, low, high))
     best = min(results, key=_objective)
-    flat = _flat(best.jacobian.T, names)
+    flat = _flat(best.jacobian, names)
     return best.parameters, best.objective, sum(r.evaluations for r in results + pilots), flat
 
 
@@ -589,7 +589,7 @@ def _joint(
     E, A, B, alpha, beta, c0, c1 = v.tolist()
     A, B = A * float(np.exp(alpha * middle_N)), B * float(np.exp(beta * middle_D))
     names = ("c0", "c1")
-    bounds = _named_bounds(v[5:], low[5:], high[5:], names) + _flat(found.jacobian[5:].T, names)
+    bounds = _named_bounds(v[5:], low[5:], high[5:], names) + _flat(found.jacobian[5:], names)
     law = BetaConsistentLaw(Chinchilla(E, A, B, alpha, beta), c0, c1)
     return law, found.objective, found.evaluations, bounds
 
@@ -781,9 +781,8 @@ class _Counts:
     """
 
     def __init__(self, rows: npt.NDArray[np.int64], n: FloatArray, c: FloatArray) -> None:
-        _, first, self.repeats = np.unique(
-            _codes(rows, n, c), return_index=True, return_counts=True
-        )
+        codes = _codes(rows, n, c)
+        first, self.repeats = _first_rows(codes), np.bincount(codes)
         self.rows, self.n, self.c, self.questions = rows[first], n[first], c[first], rows
         self.size = int(rows.max()) + 1
         self._choose = -np.log(self.n + 1) - special.betaln(self.n - self.c + 1, self.c + 1)
@@ -792,8 +791,8 @@ class _Counts:
         self._of, shapes, samples = [], [], np.zeros(0)
         for kind, number in enumerate((self.c, self.n - self.c, self.n)):
             codes = _codes(self.rows, number)
-            _, first, place = np.unique(codes, return_index=True, return_inverse=True)
-            self._of.append(place + len(samples))
+            first = _first_rows(codes)
+            self._of.append(codes + len(samples))
             shapes.append(kind * self.size + self.rows[first])
             samples = np.concatenate([samples, number[first]])
         self._shapes, few = np.concatenate(shapes), np.minimum(samples, _FEW).astype(int)
@@ -857,7 +856,7 @@ class _Counts:
         """Name free parameters that the counts cannot tell, by each row's score."""
         held = {bound.split(" ")[0] for bound in named}
         free = [i for i, name in enumerate(names) if name not in held]
-        return _flat(self.scores(shape)[:, free], tuple(names[i] for i in free))
+        return _flat(self.scores(shape).T[free], tuple(names[i] for i in free))
 
     def scores(self, shape: Shape) -> FloatArray:
         """Slopes of each row's log-likelihood by the parameters, by the root of its repeats."""
@@ -873,8 +872,8 @@ def _count_input(
     columns = {"N": N, "D": D, "n": n, "c": c}
     x = _columns(columns, n_parameters=n_parameters, vary=("N", "D"), allow_zero=("c",))
     _counts(x["n"], x["c"])
-    codes = _codes(x["N"], x["D"])
-    _, first, rows = np.unique(codes, return_index=True, return_inverse=True)
+    rows = _codes(x["N"], x["D"])
+    first = _first_rows(rows)
     _enough_checkpoints(first)
     return x, (x["N"][first], x["D"][first]), _Counts(rows, x["n"], x["c"])
 

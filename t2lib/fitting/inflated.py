@@ -227,7 +227,7 @@ def fit_zero_inflated_counts(
     held = {bound.split(" ")[0] for bound in bounded} | ({"z1"} if common else set())
     free = [i for i, name in enumerate(names) if name not in held]
     scores = likelihood(best.x)[1][:, free] * np.sqrt(counts.repeats)[:, None]
-    bounded += _flat(scores, tuple(names[i] for i in free))
+    bounded += _flat(scores.T, tuple(names[i] for i in free))
     return Fit(
         law=law,
         params=dict(zip(names, (E, A, B, alpha, beta, c0, c1, z0, z1), strict=True)),

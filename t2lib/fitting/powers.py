@@ -301,7 +301,7 @@ def fit_interaction(
     law = InteractionLaw(*solution.tolist())
     names = ("log_A", "alpha", "beta", "delta")
     middle = log_C - log_C.mean()
-    centred = np.stack([np.ones_like(Q), middle, log_k, middle * log_k], axis=1)
+    centred = np.stack([np.ones_like(Q), middle, log_k, middle * log_k])
     return Fit(
         law=law,
         params=dict(zip(names, solution.tolist(), strict=True)),
@@ -503,7 +503,7 @@ def _power_bounds(
     free = {name: column for name, column in columns.items() if name not in named}
     if free:
         rows = np.array(list(free.values()))
-        found += _flat((rows if weights is None else rows * np.sqrt(weights)).T, tuple(free))
+        found += _flat(rows if weights is None else rows * np.sqrt(weights), tuple(free))
     return (*found, *_exchangeable(logs))
 
 
@@ -514,10 +514,10 @@ def _exchangeable(logs: dict[str, FloatArray]) -> list[str]:
     """
     found = []
     squares = {exponent: float(inner(log, log)) for exponent, log in logs.items()}
-    vary = [exponent for exponent in logs if np.ptp(logs[exponent]) >= 1e-9]
-    for one, other in combinations(vary, 2):
+    for one, other in combinations(logs, 2):
         together = float(inner(logs[one], logs[other]))
-        if together > (1 - 1e-6) * np.sqrt(squares[one] * squares[other]):
+        alike = together > (1 - 1e-6) * (squares[one] * squares[other]) ** 0.5
+        if alike and min(np.ptp(logs[one]), np.ptp(logs[other])) >= 1e-9:
             found += [
                 f"{e} not told from {f}: their sizes rise together"
                 for e, f in ((one, other), (other, one))
@@ -525,21 +525,22 @@ def _exchangeable(logs: dict[str, FloatArray]) -> list[str]:
     return found
 
 
-def _flat(jacobian: FloatArray, names: tuple[str, ...]) -> tuple[str, ...]:
+def _flat(slopes: FloatArray, names: tuple[str, ...]) -> tuple[str, ...]:
     """Name the parameters along which the residuals hardly change, where there are any.
 
-    The columns are scaled to unit length; a singular value under 1e-4 of the largest means that
-    the parameters of that direction can trade against each other.
+    ``slopes`` are the residuals' by each parameter, shape (parameters, n), here scaled to unit
+    length; a singular value under 1e-4 of the largest means that the parameters of that direction
+    can trade against each other.
     """
-    rows = np.ascontiguousarray(jacobian.T)
-    lengths = np.sqrt(inner(rows, rows))
+    gram = slopes @ slopes.T
+    lengths = np.sqrt(gram.diagonal())
     dead = lengths <= 1e-12 * lengths.max()
     found = [f"{name} flat" for name, gone in zip(names, dead, strict=True) if gone]
     alive = np.flatnonzero(~dead)
     if len(alive) > 1:
-        scaled = rows[alive] / lengths[alive, None]
+        scaled = gram[np.ix_(alive, alive)] / np.multiply.outer(lengths[alive], lengths[alive])
         # Squares of the singular values; 1e-8 of the largest is far above their rounding.
-        values, directions = np.linalg.eigh(scaled @ scaled.T)
+        values, directions = np.linalg.eigh(scaled)
         small = values < 1e-8 * values[-1]
         if small.any():
             heavy = np.flatnonzero(np.abs(directions[:, small]).max(axis=1) > 0.3)

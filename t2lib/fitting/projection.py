@@ -18,14 +18,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, reduce
 from itertools import combinations
+from math import prod
 from typing import Any
 
 import numpy as np
 from scipy import optimize
 
-from t2lib._checks import FloatArray, IntArray
+from t2lib._checks import FloatArray, IntArray, distinct
 from t2lib.fitting.small import (
     Factored,
     Matrix,
@@ -37,6 +38,7 @@ from t2lib.fitting.small import (
     downhill,
     joined,
     larger,
+    least_squares,
     non_negative,
     regrouped,
     some,
@@ -84,11 +86,12 @@ class _Term:
     """Powers of one variable at its distinct values, its levels."""
 
     def __init__(self, x: FloatArray) -> None:
-        levels, self.rows = np.unique(x, return_inverse=True)
+        levels, self.rows = distinct(x)
         # Relative to the geometric mean a coefficient is the size of its term in the middle of
         # the data, which keeps the columns of the design matrix comparable.
-        self.log_scale = float(np.log(levels).mean())
-        self.log_levels = np.log(levels) - self.log_scale
+        logs = np.log(levels)
+        self.log_scale = float(logs.mean())
+        self.log_levels = logs - self.log_scale
 
     def powers(self, exponents: FloatArray) -> FloatArray:
         """One row for each exponent, shape (exponents, levels)."""
@@ -241,10 +244,8 @@ class _Projection:
         sizes = [len(axis) for axis in axes]
         owners: list[int] = []
         starts: list[list[float]] = []
-        for part in parts_of(which, int(np.prod(sizes)) * (2 + len(sizes)) ** 2):
-            gains = non_negative(*self._grid(part, axes))[1]
-            for r, gain in zip(part, gains, strict=True):
-                best = _apart(gain, count)
+        for part in parts_of(which, prod(sizes) * (2 + len(sizes)) ** 2):
+            for r, best in zip(part, _best_cells(*self._grid(part, axes), count), strict=True):
                 owners += [r] * len(best)
                 starts += [[axis[i] for axis, i in zip(axes, cell, strict=True)] for cell in best]
         return np.array(owners), np.array(starts)
@@ -284,7 +285,7 @@ class _Projection:
 
 def _tables(rows: IntArray, weights: FloatArray, shape: tuple[int, ...]) -> FloatArray:
     """Sums of each weighting over the rows of a level or of a pair of levels, shape (R, ...)."""
-    size = int(np.prod(shape))
+    size = prod(shape)
     sums: FloatArray = np.array([np.bincount(rows, w, size) for w in weights], dtype=float)
     return sums.reshape(len(weights), *shape)
 
@@ -294,6 +295,23 @@ def parts_of(which: IntArray, numbers_each: int) -> Iterator[IntArray]:
     step = max(1, _AT_ONCE // numbers_each)
     for start in range(0, len(which), step):
         yield which[start : start + step]
+
+
+def _best_cells(gram: Matrix, moment: Vector, count: int) -> list[list[tuple[int, ...]]]:
+    """The best cells of each weighting's grid, from its normal equations.
+
+    A cell where plain least squares has a negative coefficient gains less than they say. Where the
+    best of the others gain more all the same, it need not be known how much less.
+    """
+    plain = c, gains, _ = least_squares(gram, moment)
+    negative = reduce(np.minimum, c) < 0
+    sure = np.where(negative, -np.inf, gains)
+    most = np.where(negative, gains, -np.inf).reshape(len(gains), -1).max(axis=1)
+    best = [_apart(gain, count) for gain in sure]
+    for cells, gain, bound in zip(best, sure, most, strict=True):
+        if len(cells) < count or bound >= gain[cells[-1]]:
+            return [_apart(gain, count) for gain in non_negative(gram, moment, plain)[1]]
+    return best
 
 
 def _apart(gain: FloatArray, count: int) -> list[tuple[int, ...]]:

@@ -158,28 +158,25 @@ class Factored:
         return x
 
 
-def non_negative(gram: Matrix, moment: Vector) -> tuple[Vector, Number, Factored]:
+# Coefficients, sum of squares that they explain, and the system of the columns that are not held.
+Solved = tuple[Vector, Number, "Factored"]
+
+
+def non_negative(gram: Matrix, moment: Vector, plain: Solved | None = None) -> Solved:
     """Non-negative least squares from normal equations.
 
     Coefficients that come out negative are held at 0 until none is. Where that leaves one that
-    would rather rise again, every subset of the columns is tried: they are few.
-
-    Returns
-    -------
-    coefficients : list of number
-    gain : number
-        Sum of squares that they explain.
-    system : Factored
-        That of the columns that are not held.
+    would rather rise again, every subset of the columns is tried: they are few. ``plain`` are the
+    least squares of all columns, where they are known.
     """
-    c, gain, system = _least_squares(gram, moment, None)
+    c, gain, system = plain or least_squares(gram, moment)
     negative = [value < 0 for value in c]
     if not some(negative):
         return c, gain, system
     held: Vector = [0.0] * len(c)
     while some(negative):
         held = [chosen(where, np.inf, one) for where, one in zip(negative, held, strict=True)]
-        c, gain, system = _least_squares(gram, moment, held)
+        c, gain, system = least_squares(gram, moment, held)
         negative = [value < 0 for value in c]
     wrong: Number = False
     for row, of_y, one in zip(gram, moment, held, strict=True):
@@ -188,13 +185,12 @@ def non_negative(gram: Matrix, moment: Vector) -> tuple[Vector, Number, Factored
     if some([wrong]):
         best = _best_subset(gram, moment, wrong)
         held = [chosen(wrong, a, b) for a, b in zip(best, held, strict=True)]
-        c, gain, system = _least_squares(gram, moment, held)
+        c, gain, system = least_squares(gram, moment, held)
     return c, gain, system
 
 
-def _least_squares(
-    gram: Matrix, moment: Vector, held: Vector | None
-) -> tuple[Vector, Number, Factored]:
+def least_squares(gram: Matrix, moment: Vector, held: Vector | None = None) -> Solved:
+    """Least squares from normal equations; what is held is as of :class:`Factored`."""
     system = Factored(gram, held)
     values, shares = system.eliminate(moment)
     return system.back(shares), dot(values, shares), system
@@ -213,7 +209,7 @@ def _best_subset(gram: Matrix, moment: Vector, wrong: Number) -> Vector:
 
     subsets = np.array(list(product([0.0, np.inf], repeat=len(moment)))).T
     grams, moments = [[of_wrong(one) for one in row] for row in gram], map(of_wrong, moment)
-    c, gain, _ = _least_squares(grams, list(moments), list(subsets))
+    c, gain, _ = least_squares(grams, list(moments), list(subsets))
     for value in c:
         gain = np.where(value >= 0, gain, -np.inf)
     held = np.zeros((len(moment), *shape))

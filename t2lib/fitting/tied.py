@@ -189,7 +189,7 @@ def fit_loss_tied(
     log_kappa, g0, g1 = best.parameters.tolist()
     law = LossTiedLaw(first.law, float(np.exp(log_kappa)), g0, g1)
     bounds = _named_bounds(best.parameters, *_TIED_BOUNDS, _TIED)
-    bounds += _flat(best.jacobian.T, _TIED)
+    bounds += _flat(best.jacobian, _TIED)
     return Fit(
         law=law,
         params=first.params | {"kappa": law.kappa, "g0": g0, "g1": g1},
@@ -260,7 +260,7 @@ def fit_scores(
     best = min(found, key=lambda result: result.objective)
     law = kind(chinchilla, *best.parameters.tolist())
     bounds += _named_bounds(best.parameters, *_LINK_BOUNDS, _LINK)
-    bounds += _flat(best.jacobian.T, _LINK)
+    bounds += _flat(best.jacobian, _LINK)
     first = {name: getattr(chinchilla, name) for name in _CHINCHILLA}
     return Fit(
         law=law,

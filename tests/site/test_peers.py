@@ -86,7 +86,7 @@ def test_the_grid_is_that_of_besiroglu(peers):
     assert starts.shape == (4500, 5) == (peers.GRID_STARTS, 5)
     assert len(np.unique(starts, axis=0)) == 4500
     assert len(peers.grid_of_starts(10)) == 450
-    assert len(peers.random_starts()) == 100
+    assert len(peers.random_starts()) == 1000
 
 
 def test_grown_points_follow_the_law(peers, points):
