@@ -120,18 +120,22 @@ def damped_step(
     ndarray, shape (P, p)
     """
     free = ~(((v <= low) & (gradient > 0)) | ((v >= high) & (gradient < 0)))
-    each = np.arange(v.shape[1])
-    diagonal = np.abs(normal[:, each, each])
-    diagonal = diagonal + 1e-12 * diagonal.sum(axis=1, keepdims=True) + 1e-300
+    damped = normal.copy()
+    diagonal = np.einsum("pii->pi", damped)  # a view
+    size = np.abs(diagonal)
+    size = size + 1e-12 * size.sum(axis=1, keepdims=True) + 1e-300
+    diagonal += damping[:, None] * size
     ends, pull = v, gradient
     while True:
-        held = np.where(free[:, :, None] & free[:, None, :], normal, 0.0)
-        held[:, each, each] = np.where(free, held[:, each, each] + damping[:, None] * diagonal, 1.0)
+        held = np.where(free[:, :, None] & free[:, None, :], damped, 0.0)
+        np.einsum("pii->pi", held)[~free] = 1.0
         step = np.linalg.solve(held, np.where(free, pull, 0.0)[:, :, None])[:, :, 0]
         trial = np.where(free, v - step, ends)
-        ends = np.clip(trial, low, high)
+        ends = np.minimum(np.maximum(trial, low), high)
+        if not anew:
+            return ends
         beyond = free & ((trial < low) | (trial > high))
-        if not (anew and beyond.any()):
+        if not beyond.any():
             return ends
         free = free & ~beyond
         pull = gradient + np.einsum("pij,pj->pi", normal, np.where(free, 0.0, ends - v))

@@ -112,14 +112,12 @@ class _LogResiduals:
     def parts(self, v: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Log residuals, shape (P, n), and their Jacobian, shape (P, 5, n)."""
         model, term_N, term_D = self._terms(v)
-        slopes = [
-            np.ones_like(model),
-            term_N,
-            term_D,
-            -v[:, 1:2] * self.log_N * term_N,
-            -v[:, 2:3] * self.log_D * term_D,
-        ]
-        return np.log(model) - self.log_loss, np.stack(slopes, axis=1) / model[:, None, :]
+        slopes = np.empty((len(v), 5, len(self.log_loss)))
+        slopes[:, 0], slopes[:, 1], slopes[:, 2] = 1.0, term_N, term_D
+        slopes[:, 3] = -v[:, 1:2] * self.log_N * term_N
+        slopes[:, 4] = -v[:, 2:3] * self.log_D * term_D
+        slopes /= model[:, None, :]
+        return np.log(model) - self.log_loss, slopes
 
     def _bend(self, hessian: FloatArray, pulls: FloatArray) -> None:
         """Add what the model's own second derivatives contribute: those with an exponent."""
@@ -158,9 +156,10 @@ class _LogResiduals:
             inside = (size <= self.delta) - bend * pull
             shares = np.stack([inside, self.delta / np.maximum(size, self.delta)])
             normal = np.einsum("kpin,pjn->kpij", J * (w * shares)[:, :, None, :], J)
-            self._bend(normal[0], pulls * bend[:, None])
-            both = np.tile(here, (2, 1)), np.tile(gradient, (2, 1)), normal.reshape(-1, 5, 5)
-            trial = damped_step(*both, damping[:, at_work].ravel(), _LOW, _HIGH)
+            if bend.any():
+                self._bend(normal[0], pulls * bend[:, None])
+            twice = [np.concatenate([each, each]) for each in (here, gradient)]
+            trial = damped_step(*twice, normal.reshape(-1, 5, 5), damping[:, at_work].ravel(), _LOW, _HIGH)
             residuals = self.residuals(trial).reshape(shares.shape)
             found = inner(w, special.huber(self.delta, residuals))
             newton, weighted = trial.reshape(2, *here.shape)
