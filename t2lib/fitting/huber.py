@@ -58,11 +58,11 @@ def fit_huber_logs(
     7.8, for the two kinds of steps.
     """
     problem = _LogResiduals(N, D, loss, weights, delta)
-    sums = fit_power_sums([N, D], loss, weights)
+    sums = fit_power_sums([N, D], loss, weights, exactly=False)
     first = problem.at_middle(sums)
     relative = np.abs(problem.residuals(first))
     robust = weights / loss**2 * np.minimum(1, delta / np.maximum(relative, 1e-300))
-    second = problem.at_middle(fit_power_sums([N, D], loss, robust))
+    second = problem.at_middle(fit_power_sums([N, D], loss, robust, exactly=False))
     v, value = problem.search(np.concatenate([first, second]))
     first_is_lower = value[: len(first)] <= value[len(first) :]
     best = np.where(first_is_lower, 0, len(first)) + np.arange(len(first))
@@ -138,50 +138,54 @@ class _LogResiduals:
         return v, value
 
     def _search_together(self, v: FloatArray, weights: FloatArray) -> tuple[FloatArray, FloatArray]:
+        ends, lowest = v.copy(), np.empty(len(v))
         value = inner(weights, special.huber(self.delta, self.residuals(v)))
         damping = np.full((2, len(v)), 1e-6)
         before = np.full(len(v), np.inf)
         quiet = np.zeros(len(v), dtype=int)
         at_work = np.arange(len(v))
         for _ in range(_STEPS):
-            here, w, start = v[at_work], weights[at_work], value[at_work]
-            r, J = self.parts(here)
+            r, J = self.parts(v)
             pull = np.clip(r, -self.delta, self.delta)
-            pulls = J * (w * pull)[:, None, :]
+            pulls = J * (weights * pull)[:, None, :]
             gradient = pulls.sum(axis=2)
             size = np.abs(r)
             # The model's own bend counts where Newton's steps are short: farther away it leads
             # astray as often as not. The logarithm's part of it is in the rows' shares.
-            bend = ((before[at_work] < 1e-2) & (damping[0, at_work] < 1e-4))[:, None]
-            inside = (size <= self.delta) - bend * pull
-            shares = np.stack([inside, self.delta / np.maximum(size, self.delta)])
-            normal = np.einsum("kpin,pjn->kpij", J * (w * shares)[:, :, None, :], J)
+            bend = ((before < 1e-2) & (damping[0] < 1e-4))[:, None]
+            shares = np.empty((2, *r.shape))
+            shares[0] = (size <= self.delta) - bend * pull
+            shares[1] = self.delta / np.maximum(size, self.delta)
+            normal = np.einsum("kpin,pjn->kpij", J * (weights * shares)[:, :, None, :], J)
             if bend.any():
                 self._bend(normal[0], pulls * bend[:, None])
-            twice = [np.concatenate([each, each]) for each in (here, gradient)]
-            trial = damped_step(*twice, normal.reshape(-1, 5, 5), damping[:, at_work].ravel(), _LOW, _HIGH)
+            twice = [np.concatenate([each, each]) for each in (v, gradient)]
+            trial = damped_step(*twice, normal.reshape(-1, 5, 5), damping.ravel(), _LOW, _HIGH)
             residuals = self.residuals(trial).reshape(shares.shape)
-            found = inner(w, special.huber(self.delta, residuals))
-            newton, weighted = trial.reshape(2, *here.shape)
-            change = np.where(found < start, 0.1, 10.0)
-            damping[:, at_work] = np.clip(damping[:, at_work] * change, 1e-12, 1e12)
-            moved = np.abs(newton - here).max(axis=1)
+            found = inner(weights, special.huber(self.delta, residuals))
+            newton, weighted = trial.reshape(2, *v.shape)
+            damping = np.clip(damping * np.where(found < value, 0.1, 10.0), 1e-12, 1e12)
+            moved = np.abs(newton - v).max(axis=1)
             # Close to the minimum the sum is level to rounding, the gradient is not.
-            close = (moved < 1e-5) & (found[0] <= start * (1 + 1e-12))
-            better = (found[0] < start) | close
-            best = np.where(better[:, None], newton, here)
-            lowest = np.where(better, found[0], start)
-            better = (found[1] < lowest) & ~close
-            best = np.where(better[:, None], weighted, best)
-            lowest = np.where(better, found[1], lowest)
-            v[at_work], value[at_work] = best, lowest
-            level = start - lowest <= 1e-14 * lowest
-            quiet[at_work] = np.where(level, quiet[at_work] + 1, 0)
+            close = (moved < 1e-5) & (found[0] <= value * (1 + 1e-12))
+            better = (found[0] < value) | close
+            v = np.where(better[:, None], newton, v)
+            start, value = value, np.where(better, found[0], value)
+            better = (found[1] < value) & ~close
+            v = np.where(better[:, None], weighted, v)
+            value = np.where(better, found[1], value)
+            level = start - value <= 1e-14 * value
+            quiet = np.where(level, quiet + 1, 0)
             # Newton's steps shrink quadratically, unless they are damped or at rounding.
-            last = (moved < 1e-7) & (damping[0, at_work] < 1e-4)
-            settled = close & (last | (level & (moved > 0.5 * before[at_work])))
-            before[at_work] = moved
-            at_work = at_work[~settled & (quiet[at_work] < _PATIENCE)]
-            if not len(at_work):
-                break
-        return v, value
+            last = (moved < 1e-7) & (damping[0] < 1e-4)
+            settled = close & (last | (level & (moved > 0.5 * before)))
+            before = moved
+            going = ~settled & (quiet < _PATIENCE)
+            if not going.all():
+                ends[at_work], lowest[at_work] = v, value
+                at_work, v, value, weights = (a[going] for a in (at_work, v, value, weights))
+                before, quiet, damping = before[going], quiet[going], damping[:, going]
+                if not len(v):
+                    break
+        ends[at_work], lowest[at_work] = v, value
+        return ends, lowest

@@ -513,9 +513,9 @@ def _exchangeable(logs: dict[str, FloatArray]) -> list[str]:
     ``logs`` are the logarithms of each exponent's size, less their mean.
     """
     found = []
-    squares = {exponent: float(inner(log, log)) for exponent, log in logs.items()}
+    squares = {exponent: float(log @ log) for exponent, log in logs.items()}
     for one, other in combinations(logs, 2):
-        together = float(inner(logs[one], logs[other]))
+        together = float(logs[one] @ logs[other])
         alike = together > (1 - 1e-6) * (squares[one] * squares[other]) ** 0.5
         if alike and min(np.ptp(logs[one]), np.ptp(logs[other])) >= 1e-9:
             found += [

@@ -443,7 +443,12 @@ def fit_power_sum(xs: list[FloatArray], y: FloatArray, weights: FloatArray) -> P
 
 
 def fit_power_sums(
-    xs: list[FloatArray], y: FloatArray, weights: FloatArray, near: FloatArray | None = None
+    xs: list[FloatArray],
+    y: FloatArray,
+    weights: FloatArray,
+    near: FloatArray | None = None,
+    *,
+    exactly: bool = True,
 ) -> list[PowerSum]:
     """Fit the same rows under several weightings at once, as :func:`fit_power_sum` does one.
 
@@ -457,6 +462,8 @@ def fit_power_sums(
         Weights of the squared residuals, not negative. A bootstrap's are how often it drew a row.
     near : ndarray, shape (R, terms), optional
         Exponents to search from, instead of from the basins of a grid.
+    exactly : bool
+        Whether the last steps take the rows' own residuals; a start for another search need not.
 
     Returns
     -------
@@ -470,7 +477,7 @@ def fit_power_sums(
     else:
         exponents = _lowest_basins(projection, everyone)
     exponents, objective, coefficients = _descend(
-        projection, everyone, exponents, 50, 1e-10, exactly=True
+        projection, everyone, exponents, 50 if exactly else 0, 1e-10, exactly
     )
     scales = np.array([term.log_scale for term in projection.terms])
     coefficients[:, 1:] *= np.exp(exponents * scales)
