@@ -159,8 +159,9 @@ class _LogResiduals:
             normal = np.einsum("kpin,pjn->kpij", J * (weights * shares)[:, :, None, :], J)
             if bend.any():
                 self._bend(normal[0], pulls * bend[:, None])
-            twice = [np.concatenate([each, each]) for each in (v, gradient)]
-            trial = damped_step(*twice, normal.reshape(-1, 5, 5), damping.ravel(), _LOW, _HIGH)
+            places, slopes = (np.concatenate([each, each]) for each in (v, gradient))
+            matrices, dampings = normal.reshape(-1, 5, 5), damping.ravel()
+            trial = damped_step(places, slopes, matrices, dampings, _LOW, _HIGH)
             residuals = self.residuals(trial).reshape(shares.shape)
             found = inner(weights, special.huber(self.delta, residuals))
             newton, weighted = trial.reshape(2, *v.shape)

@@ -17,7 +17,7 @@ from scipy import optimize, special
 
 from t2lib._checks import FloatArray, at_least_one, counted, require
 from t2lib.fitting.huber import fit_huber_logs
-from t2lib.fitting.projection import EXPONENT_RANGE, PowerSum, fit_power_sum, fit_power_sums, inner
+from t2lib.fitting.projection import EXPONENT_RANGE, PowerSum, fit_power_sum, fit_power_sums
 from t2lib.fitting.result import Fit, Residuals
 from t2lib.laws import (
     AdditiveLaw,

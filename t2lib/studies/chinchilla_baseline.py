@@ -71,7 +71,7 @@ def other_programs() -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        ``program``, ``objective``, ``share`` of 100 random starts that arrive within a thousandth
+        ``program``, ``objective``, ``share`` of the random starts that arrive within a thousandth
         of the best known objective value, ``excess`` of the lowest that the program found over
         it, relative. Programs that could not be run have no row.
     """
