@@ -7,11 +7,11 @@ cluster needs nothing but the same versions of Python and t2lib: data travel wit
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import logging
 import os
 import re
+import sys
 import tempfile
 import threading
 import time
@@ -20,8 +20,6 @@ from concurrent.futures import CancelledError, ThreadPoolExecutor
 from functools import cache
 from pickle import PicklingError
 from typing import Any, TypeVar
-
-import joblib
 
 from t2lib._checks import clip
 
@@ -67,6 +65,11 @@ def run(
     Exception
         The first that a call raised.
     """
+    if n_jobs in (None, 1) and _nothing_configured():
+        yield from (call() for call in calls)
+        return
+    import joblib
+
     # With the arguments inside the call, Dask keeps a copy and can send it to another worker.
     # Arguments of their own would lie on one worker and be lost with it.
     cluster = _cluster()
@@ -91,8 +94,15 @@ def run(
         raise OSError(int(full[1]), what, f"temporary files in {folder}") from None
 
 
+def _nothing_configured() -> bool:
+    """Tell whether joblib was not even imported; of a short command, that is a part of the time."""
+    return "joblib" not in sys.modules
+
+
 def _own_processes() -> bool:
     """Tell whether calls go to processes that joblib starts, its default."""
+    import joblib
+
     return type(joblib.parallel.get_active_backend()[0]).__name__ == "LokyBackend"
 
 
@@ -122,12 +132,18 @@ def workers(n_jobs: int | None = None) -> int:
     ClusterError
         Where the cluster has no worker.
     """
+    if n_jobs in (None, 1) and _nothing_configured():
+        return 1
+    import joblib
+
     backend = _cluster()
     return joblib.effective_n_jobs(n_jobs) if backend is None else backend.effective_n_jobs(n_jobs)
 
 
 def _cluster() -> Any:
     """joblib's Dask backend where one is active, made to tell what is lost; else None."""
+    import joblib
+
     backend, _ = joblib.parallel.get_active_backend()
     if type(backend).__name__ != "DaskDistributedBackend":
         return None
@@ -152,6 +168,10 @@ def scheduler() -> Iterator[None]:
     named = f"T2LIB_SCHEDULER={clip(address)}"
     if not re.fullmatch(r"[a-z]+://.+:\d+", address):
         raise ClusterError(f"{named}: want an address such as tcp://127.0.0.1:8786")
+    import asyncio
+
+    import joblib
+
     try:
         import distributed
     except ImportError:

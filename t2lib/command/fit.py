@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from t2lib._checks import DataError, counted
-from t2lib._parallel import scheduler
 from t2lib.command.shared import (
     examples,
     identities,
@@ -117,6 +116,7 @@ def command(
     named and left out (--mix keeps them). Tasks of a group, as mmlu, are joined (--no-pool).
     T2LIB_SCHEDULER names a Dask scheduler whose workers, which must see the files, shall do it.
     """
+    from t2lib._parallel import scheduler
     from t2lib.evals.importers import read_results
 
     targets = _targets(None if no_report else output, numbers, force)

@@ -11,7 +11,6 @@ from typing import Annotated
 
 import typer
 
-from t2lib._parallel import scheduler
 from t2lib.command.shared import examples, progress, say, show
 
 app = typer.Typer(
@@ -40,6 +39,7 @@ def train(
     Dask scheduler whose workers, which must see the folder, shall do it.
     """
     from t2lib._checks import DataError
+    from t2lib._parallel import scheduler
     from t2lib.testbed.grid import train_all
     from t2lib.testbed.presets import preset
 
@@ -71,6 +71,7 @@ def vary(
     jobs: Annotated[int, typer.Option(help="Processes; -1 for one a core.")] = -1,
 ) -> None:
     """Fine-tune trained checkpoints in two ways, and score them at other temperatures."""
+    from t2lib._parallel import scheduler
     from t2lib.testbed.presets import preset
     from t2lib.testbed.variants import vary_all
 
