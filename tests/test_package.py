@@ -40,3 +40,14 @@ def test_importing_it_loads_nothing_large():
     code = "import sys, t2lib; print([m for m in ('numpy', 'pandas', 'scipy') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_calls_in_one_process_do_not_wait_for_joblib():
+    code = """
+import sys
+from t2lib import _parallel
+print(list(_parallel.run([lambda: 1])), _parallel.workers(), "joblib" in sys.modules)
+print(_parallel.workers(2), "joblib" in sys.modules)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split("\n")[:2] == ["[1] 1 False", "2 True"]

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from scipy import optimize
 from test_batches import curves
 
+from t2lib._checks import distinct
 from t2lib.fitting import projection
 from t2lib.fitting.projection import _Projection, fit_power_sum, fit_power_sums
 from t2lib.fitting.small import array_of, non_negative, split
@@ -70,6 +71,34 @@ def test_tables_of_levels_and_rows_give_the_same_inner_products():
     short = made._from_tables(which, at, made.square, made.moments)
     long = made._from_rows(which, made._rows(which, at))
     np.testing.assert_allclose(short[:, : long.shape[1]], long, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize(("constant", "is_sure"), [(1.7, True), (0.0, False)])
+def test_the_best_cells_of_a_grid(constant, is_sure, monkeypatch):
+    """Plain least squares are enough where no cell with a negative coefficient seems better."""
+    rng = np.random.default_rng(3)
+    N, D = np.exp(rng.uniform(17, 23, 120)), np.exp(rng.uniform(20, 26, 120))
+    y = (constant + 400 * N**-0.35 + 2000 * D**-0.37) * np.exp(rng.normal(0, 0.01, 120))
+    made, axes = _Projection([N, D], y, np.ones((1, 120))), [projection._COARSE[2]] * 2
+    gram, moment = made._grid(np.array([0]), axes)
+    expected = [projection._apart(gain, 2) for gain in non_negative(gram, moment)[1]]
+    asked = []
+    monkeypatch.setattr(
+        projection, "non_negative", lambda *of: (asked.append(1), non_negative(*of))[1]
+    )
+    assert projection._best_cells(gram, moment, 2) == expected
+    assert not asked if is_sure else asked
+
+
+@pytest.mark.parametrize("rows", [5, 999, 1000, 5000])
+def test_distinct_values(rows):
+    """Hashed or sorted, as numpy.unique finds them."""
+    rng = np.random.default_rng(rows)
+    for values in (rng.integers(0, 40, rows), np.exp(rng.integers(-9, 9, rows))):
+        for found, expected in zip(
+            distinct(values), np.unique(values, return_inverse=True), strict=True
+        ):
+            np.testing.assert_array_equal(found, expected)
 
 
 def test_weights_of_zero_leave_rows_out():
