@@ -163,9 +163,14 @@ class Answers:
 
 def loss_line(budget: float) -> pd.DataFrame:
     """Return the losses of every size and seed at a training budget, of the grid's or further."""
+    table = _usual_losses()
+    return table[np.isclose(table["budget"], budget)].reset_index(drop=True)
+
+
+@cache
+def _usual_losses() -> pd.DataFrame:
     table = pd.concat([losses(), further()[0]])
-    kept = np.isclose(table["budget"], budget) & (table["unique"] == 0) & (table["rate"] == 1)
-    return table[kept].reset_index(drop=True)
+    return table[(table["unique"] == 0) & (table["rate"] == 1)]
 
 
 def samples(n_params: npt.ArrayLike, inference: float | None) -> FloatArray:
