@@ -194,10 +194,8 @@ class _ConsistentShape:
         a, fall, rise = passk._beta_a(b, loss, near)
         by_log_b, by_loss = rise * b / fall, -1 / fall
         self._before = loss, log_b, np.log(a), by_log_b / a, by_loss / a
-        b_wrt = np.stack([b, b * loss])
-        a_wrt = np.stack([by_log_b, by_log_b * loss])
-        wrt_loss = np.stack([by_loss + by_log_b * link[1], b * link[1]])
-        return a, b, np.stack([a_wrt, b_wrt]), wrt_loss
+        wrt = np.array([[by_log_b, by_log_b * loss], [b, b * loss]])
+        return a, b, wrt, np.array([by_loss + by_log_b * link[1], b * link[1]])
 
 
 def _pass_and_slopes(
@@ -665,7 +663,7 @@ def fit_beta_consistent_counts(
     def shape(v: FloatArray) -> Shape:
         term_N, term_D = np.exp(-v[3] * log_N), np.exp(-v[4] * log_D)
         losses = v[0] + v[1] * term_N + v[2] * term_D
-        slopes = np.stack(
+        slopes = np.array(
             [np.ones_like(losses), term_N, term_D, -v[1] * log_N * term_N, -v[2] * log_D * term_D]
         )
         a, b, wrt, wrt_loss = shape_at(v[5:], losses)
@@ -813,7 +811,7 @@ class _Counts:
         large, as it is on hard tasks: every term here is of the size of the result.
         """
         of_right, of_wrong, of_drawn = self._of
-        shapes = np.stack([a, b, a + b])
+        shapes = np.array([a, b, a + b])
         first = shapes + np.arange(float(_FEW))[:, None, None]
         start = shapes + _FEW
         near, more = start.ravel()[self._shapes], self._more
