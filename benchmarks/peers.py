@@ -15,8 +15,8 @@ and beta, and starts from the same 1,000 starts, drawn from Besiroglu et al.'s g
   in extended precision. Its procedure is a grid too; the time of some starts is scaled to 4,500.
 * ``curve_fit``: scipy's, one start (Levenberg-Marquardt; trust region with Huber weights).
 * ``lmfit``: lmfit's ``leastsq``, one start, all five parameters searched together.
-* ``t2lib``: :func:`t2lib.fit_chinchilla`. It takes no start: its rows are shuffled
-  as often.
+* ``t2lib``: :func:`t2lib.fit_chinchilla`. It takes no start: as often, its rows
+  are shuffled.
 
 The table is printed and written to ``data/recorded/peers.json``, whole or not at all: an object of
 

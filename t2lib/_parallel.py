@@ -65,7 +65,7 @@ def run(
     Exception
         The first that a call raised.
     """
-    if n_jobs in (None, 1) and _nothing_configured():
+    if _stays_here(n_jobs):
         yield from (call() for call in calls)
         return
     import joblib
@@ -94,12 +94,12 @@ def run(
         raise OSError(int(full[1]), what, f"temporary files in {folder}") from None
 
 
-def _nothing_configured() -> bool:
-    """Tell whether joblib is not even imported: nobody can have told it where work shall run.
+def _stays_here(n_jobs: int | None) -> bool:
+    """Tell whether one process is asked for, and nobody can have told joblib otherwise.
 
-    A command that stays in one process then need not import it, a twentieth of `t2 plan`'s time.
+    Nobody can before it is imported, which would be a twentieth of `t2 plan`'s time.
     """
-    return "joblib" not in sys.modules
+    return n_jobs in (None, 1) and "joblib" not in sys.modules
 
 
 def _own_processes() -> bool:
@@ -135,7 +135,7 @@ def workers(n_jobs: int | None = None) -> int:
     ClusterError
         Where the cluster has no worker.
     """
-    if n_jobs in (None, 1) and _nothing_configured():
+    if _stays_here(n_jobs):
         return 1
     import joblib
 
